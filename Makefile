@@ -1,0 +1,43 @@
+# Every target sets up what it needs: on a fresh machine `make demo` or `make test` is the first command.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test check format lock bench clean
+
+demo: $(VENV)/.ready            ## the main job, on this machine, without an account
+	$(BIN)/order-relay demo
+
+test: $(VENV)/.ready            ## every test
+	$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/.ready           ## lint, types, imports, container files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
+
+bench: $(VENV)/.ready           ## the figures of DESIGN.md 8, as ratios in one run
+	$(BIN)/order-relay bench
+
+format: $(VENV)/.ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/.ready            ## resolve pyproject.toml anew into the two locked, hashed lists
+	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv
+	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --upgrade pyproject.toml -o deploy/requirements.txt
+	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --upgrade --group dev -c deploy/requirements.txt pyproject.toml -o deploy/requirements-dev.txt
+
+$(VENV)/.ready: deploy/requirements-dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r deploy/requirements-dev.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
