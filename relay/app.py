@@ -1,0 +1,249 @@
+"""The composition root: builds everything from the configuration, and returns it running."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version as version_of
+
+from aiohttp import web
+from pydantic import SecretStr
+
+from relay.api import ChannelView, View, api
+from relay.clock import Clock, SystemClock
+from relay.config import Channel as ChannelSettings
+from relay.config import NativeStorefront, Settings, ShopifyStorefront
+from relay.core.events import Happening, Observer
+from relay.core.mapping import Maker
+from relay.core.pace import Mode
+from relay.core.sources import Source
+from relay.core.sources.native import Native
+from relay.core.sources.shopify import Shopify
+from relay.destination import Destination, Endpoint, async_headers, session, sync_headers
+from relay.dispatch import Channel, Dispatcher
+from relay.ingest import Door, Ingest, Limits
+from relay.inspector import Inspector
+from relay.listener import Bounds, Listener
+from relay.observe.logs import Logs, logger
+from relay.observe.metrics import CONTENT_TYPE, ChannelFigures, Metrics
+from relay.store import Receipt, Store
+from relay.store.memory import MemoryStore
+from relay.store.sqlite import SqliteStore
+
+VERSION = version_of("order-relay")
+
+AnyStorefront = ShopifyStorefront | NativeStorefront
+
+
+@dataclass(slots=True)
+class Relay:
+    """A relay that runs."""
+
+    public_url: str
+    private_url: str
+    store: Store
+    dispatchers: Mapping[str, Dispatcher] = field(repr=False)
+    stopping: bool = False
+
+
+async def open_store(settings: Settings) -> Store:
+    """The store that the configuration names. Raises :class:`relay.store.StoreError`."""
+    path = settings.store.path
+    if path is None:
+        return MemoryStore()
+    return await SqliteStore.open(path, queue_max=settings.public.queue_max)
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, *, clock: Clock | None = None, observers: Iterable[Observer] | None = None
+) -> AsyncIterator[Relay]:
+    """A relay as the configuration says; on leaving it stops accepting, finishes or hands back what is in flight,
+    and closes the store.
+
+    Raises :class:`relay.store.StoreError` when the store cannot be opened, :class:`OSError` when an address cannot be
+    listened on. Ends with an :class:`ExceptionGroup` should a part of it die.
+    """
+    clock = clock or SystemClock()
+    metrics = Metrics(version=VERSION, storefronts=settings.storefronts, channels=settings.channels)
+    watching: list[Observer] = [metrics]
+    watching += [Logs(logger(settings.log.level, settings.log.format))] if observers is None else observers
+
+    def observe(happening: Happening) -> None:
+        for observer in watching:
+            observer(happening)
+
+    async with AsyncExitStack() as stack:
+        store = await open_store(settings)
+        stack.push_async_callback(store.close)
+        makers = {name: _maker(storefront) for name, storefront in settings.storefronts.items()}
+        dispatchers = {
+            name: await _dispatcher(name, channel, store, makers, clock, observe, stack)
+            for name, channel in settings.channels.items()
+        }
+        relay = Relay("", "", store, dispatchers)
+        ingest, inspector = _way_in(settings, relay, makers, clock, observe)
+        watching.append(inspector)
+        private = await _private(settings, relay, metrics, clock, observe, stack)
+        public = Listener(ingest, _bounds(settings))
+        host, port = await public.open(settings.public.listen.host, settings.public.listen.port)
+        stack.push_async_callback(public.close, 0.0)
+        relay.public_url, relay.private_url = _url(host, port), private
+        async with asyncio.TaskGroup() as tasks:
+            loops = [tasks.create_task(dispatcher.run()) for dispatcher in dispatchers.values()]
+            loops.append(tasks.create_task(inspector.run()))
+            try:
+                yield relay
+            finally:
+                relay.stopping = True
+                await _stop(public, loops, dispatchers.values(), settings.life.shutdown_grace_s)
+
+
+async def _stop(
+    public: Listener, loops: Sequence[asyncio.Task[None]], dispatchers: Iterable[Dispatcher], grace_s: float
+) -> None:
+    """No new events, then no new requests; what is in flight has ``grace_s`` seconds in all."""
+    public.stop_accepting()
+    for loop in loops:
+        loop.cancel()
+    await asyncio.gather(public.close(grace_s), *(dispatcher.finish(grace_s) for dispatcher in dispatchers))
+
+
+def _way_in(
+    settings: Settings, relay: Relay, makers: Mapping[str, Maker], clock: Clock, observe: Observer
+) -> tuple[Ingest, Inspector]:
+    limits = Limits(
+        body_max_bytes=settings.public.body_max_bytes,
+        body_timeout_s=settings.public.body_timeout_s,
+        headers_max_bytes=settings.public.headers_max_bytes,
+        retry_after_s=settings.public.retry_after_s,
+    )
+    inspector = Inspector(relay.store, makers.get, clock, observe, lambda: ingest.in_progress > 0)
+
+    def hand_on(channel: str, receipt: Receipt) -> None:
+        if receipt.waiting is not None:
+            relay.dispatchers[channel].offer(receipt.waiting)
+        if receipt.order_id is not None and receipt.revision is not None:
+            inspector.offer(receipt.order_id)
+
+    doors = {name: _door(name, storefront, settings, makers[name]) for name, storefront in settings.storefronts.items()}
+    ingest = Ingest(doors, relay.store.accept, hand_on, limits, clock, observe)
+    return ingest, inspector
+
+
+async def _private(
+    settings: Settings, relay: Relay, metrics: Metrics, clock: Clock, observe: Observer, stack: AsyncExitStack
+) -> str:
+    """Open the private listener; its address."""
+
+    async def exposed() -> tuple[bytes, str]:
+        figures = {
+            name: ChannelFigures(d.in_flight, d.paused_s, d.rate, d.channel.pace.ceiling(d.channel.mode))
+            for name, d in relay.dispatchers.items()
+        }
+        tally, oldest = await relay.store.tally(), await relay.store.oldest_due()
+        return metrics.expose(tally=tally, oldest_due=oldest, figures=figures, now=clock.now()), CONTENT_TYPE
+
+    def channels() -> Mapping[str, ChannelView]:
+        return {
+            name: ChannelView(d.channel.mode.value, d.rate, d.in_flight, d.paused_s)
+            for name, d in relay.dispatchers.items()
+        }
+
+    def not_ready() -> Sequence[str]:
+        failure = relay.store.failure()
+        reasons = [f"the store cannot commit: {failure}"] if failure else []
+        return [*reasons, "stopping"] if relay.stopping else reasons
+
+    view = View(
+        version=VERSION,
+        started_at=clock.now(),
+        store_url=settings.store.url,
+        storefronts={n: {"kind": s.kind, "channel": s.channel} for n, s in settings.storefronts.items()},
+        channels=channels,
+        not_ready=not_ready,
+        metrics=exposed,
+        token=_shown(settings.private.token) or None,
+    )
+    runner = web.AppRunner(api(view, relay.store, clock, observe), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, settings.private.listen.host, settings.private.listen.port).start()
+    host, port = runner.addresses[0][:2]
+    return _url(host, port)
+
+
+async def _dispatcher(
+    name: str,
+    settings: ChannelSettings,
+    store: Store,
+    makers: Mapping[str, Maker],
+    clock: Clock,
+    observe: Observer,
+    stack: AsyncExitStack,
+) -> Dispatcher:
+    channel = Channel(
+        name=name,
+        mode=settings.import_mode,
+        pace=settings.pace,
+        retry=settings.retry_policy,
+        head_starts=settings.head_starts,
+        in_flight_max=settings.in_flight_max,
+        window=settings.window,
+    )
+    connections = await stack.enter_async_context(session(channel.in_flight_max))
+    send = Destination(_endpoint(settings), connections, clock).send
+    return Dispatcher(channel, store, makers.get, send, clock, observe, random.random)
+
+
+def _endpoint(settings: ChannelSettings) -> Endpoint:
+    """Where a channel's sales go; Jetti's documentation has the two addresses."""
+    if settings.import_mode is Mode.ASYNC:
+        url, headers = settings.async_url, async_headers(_shown(settings.webhook_hash))
+    else:
+        url = f"{settings.api_url.rstrip('/')}/api/channels/{settings.channel_id}/manual-sale.json"
+        headers = sync_headers(_shown(settings.token))
+    return Endpoint(url, headers, settings.timeout_s, frozenset(settings.permanent_codes))
+
+
+def _shown(secret: SecretStr | None) -> str:
+    return "" if secret is None else secret.get_secret_value()
+
+
+def _source(storefront: AnyStorefront) -> Source:
+    match storefront:
+        case ShopifyStorefront():
+            return Shopify(tuple(secret.get_secret_value() for secret in storefront.secrets), storefront.rules)
+        case NativeStorefront():
+            return Native()
+
+
+def _maker(storefront: AnyStorefront) -> Maker:
+    return Maker(_source(storefront), storefront.property_style, storefront.skip_unchanged)
+
+
+def _door(name: str, storefront: AnyStorefront, settings: Settings, maker: Maker) -> Door:
+    secrets = storefront.secrets if isinstance(storefront, NativeStorefront) else ()
+    return Door(
+        storefront=name,
+        channel=storefront.channel,
+        source=maker.source,
+        secrets=tuple(secret.get_secret_value().encode() for secret in secrets),
+        head_starts=settings.channels[storefront.channel].head_starts,
+        new_order_window_s=storefront.new_order_window_s,
+    )
+
+
+def _bounds(settings: Settings) -> Bounds:
+    public = settings.public
+    return Bounds(
+        connections_max=public.connections_max,
+        first_request_s=public.body_timeout_s,
+        body_max_bytes=public.body_max_bytes,
+        headers_max_bytes=public.headers_max_bytes,
+    )
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

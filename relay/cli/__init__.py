@@ -1,0 +1,17 @@
+"""The commands: parsing and printing only. Exit codes: 0 done, 1 failed, 2 usage."""
+
+import typer
+
+from relay.cli import check, running, seeing
+
+app = typer.Typer(
+    name="order-relay",
+    help="Takes a storefront's order webhooks at any pace and hands them to Jetti (Onport) at the pace it allows.",
+    epilog="First time here? Run `order-relay demo`: it needs no account.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # locals may hold secrets
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+running.add_to(app)
+check.add_to(app)
+seeing.add_to(app)

@@ -1,0 +1,29 @@
+"""``check``: is the configuration right, can the store be opened, does Jetti answer?"""
+
+import asyncio
+import json
+from dataclasses import asdict
+
+import typer
+
+from relay.cli.terms import ConfigFile, Json, out, plain, settings_from
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: order-relay check --config config.toml")(check)
+
+
+def check(config: ConfigFile = None, as_json: Json = False) -> None:
+    """Validate the configuration, open the store, and try the credentials where a try is harmless."""
+    from relay.doctor import examine
+
+    found = asyncio.run(examine(settings_from(config, serving=True)))
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in found], indent=2))
+    else:
+        for finding in found:
+            mark = "[green]ok[/]  " if finding.ok else "[red]FAIL[/]"
+            out.print(f"{mark} {finding.what}: {plain(finding.said)}", soft_wrap=True)
+    if not all(finding.ok for finding in found):
+        raise typer.Exit(1)

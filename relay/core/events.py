@@ -1,0 +1,132 @@
+"""What the relay tells about itself, as frozen values. Logic emits them; metrics and logs subscribe.
+
+(An *event* in the product's sense is an accepted webhook. What is told here are happenings.)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from relay.core.delivery import Lane, State
+from relay.core.instant import Instant
+from relay.core.order import Disposition
+from relay.core.sale import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class EventAccepted:
+    """A webhook was committed and is about to be answered with a 2xx."""
+
+    storefront: str
+    topic: str
+    disposition: Disposition
+    event_id: int
+    order: str | None
+    """The order's external id."""
+    reference: str | None
+    revision: int | None
+    duplicate_of: int | None
+    bytes: int
+    duration_s: float
+    """From the request's head to the commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused:
+    """A request was answered with something else than a 2xx."""
+
+    storefront: str
+    """``unknown`` when the path names none that is configured."""
+    status: int
+    type: str
+    """Last part of the problem's ``type``: ``bad-signature``, ``body-too-large`` …"""
+    detail: str
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EventFound:
+    """Mapping an event said more of it than accepting could."""
+
+    channel: str
+    storefront: str
+    order: str
+    reference: str | None
+    revision: int
+    disposition: Disposition
+    """``unchanged`` or ``quarantined``."""
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptMade:
+    """A request was sent, and its outcome is recorded."""
+
+    channel: str
+    storefront: str
+    order_id: int
+    order: str
+    reference: str | None
+    revision: int
+    lane: Lane
+    outcome: str
+    status: int | None
+    code: str
+    message: str
+    duration_s: float
+    attempts: int
+    """Attempts that counted so far, this one included if it did."""
+    accepted_to_sent_s: float | None
+    """From the oldest event it carries to the answer; only where it was sent."""
+    state: State
+    """The order's state after it."""
+    due_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPaused:
+    """A channel stops sending for a while; its orders lose nothing."""
+
+    channel: str
+    seconds: float
+    cause: str
+    is_wrong: bool
+    """Whether the channel itself is wrong (credentials, address), so that a person is needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PermitTaken:
+    """A channel's loop was allowed to send."""
+
+    channel: str
+    waited_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTrouble:
+    """The store did not do what it was asked."""
+
+    what: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unexpected:
+    """A defect of ours: something raised that should not have. Nothing is lost, but someone should look."""
+
+    where: str
+    error: BaseException
+
+
+Happening = (
+    EventAccepted
+    | RequestRefused
+    | EventFound
+    | AttemptMade
+    | ChannelPaused
+    | PermitTaken
+    | StoreTrouble
+    | Unexpected
+)
+
+Observer = Callable[[Happening], None]
+"""Is told of everything, at once, in the event loop: must be quick and must not raise."""

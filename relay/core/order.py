@@ -1,0 +1,265 @@
+"""An order: what is known of it, and the rules by which an event, an attempt or a look at its sale change it.
+
+Every store keeps these values and applies these functions inside its transactions, so all stores mean the same.
+"""
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from relay.core import instant
+from relay.core.delivery import Delivery, HeadStarts, Lane, State
+from relay.core.instant import Instant
+from relay.core.outcome import CannotMap, Cause, Failed, Outcome, Sent, Unchanged
+from relay.core.sale import Reason
+from relay.core.sources import Cancel, Fetch, Identified, Upsert
+
+
+class Disposition(StrEnum):
+    """What became of an event when it was accepted, or when it was mapped."""
+
+    QUEUED = "queued"
+    """Its revision is, or will be, a delivery of its own."""
+    MERGED = "merged"
+    """The waiting delivery now carries this revision in its old place; the revision before it is superseded."""
+    STALE = "stale"
+    """Older than the newest accepted: kept, never sent."""
+    DUPLICATE = "duplicate"
+    """The same webhook again; names the earlier event."""
+    UNCHANGED = "unchanged"
+    """Newer, but its sale is byte for byte what was delivered: kept, not sent."""
+    HELD = "held"
+    """Not wanted yet by the storefront's rule."""
+    QUARANTINED = "quarantined"
+    """Authentic, but no sale can be made of it: a dead letter with the reasons."""
+    IGNORED = "ignored"
+    """Not about an order, or about one that is not wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to deliver one order: whoever settles must show the token."""
+
+    token: int
+    revision: int
+    """The revision in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A storefront's order, and its one delivery."""
+
+    id: int
+    storefront: str
+    external_id: str
+    channel: str
+    reference: str | None
+    version: Instant | None
+    """The newest accepted version: the high-water mark."""
+    revision: int
+    """The newest accepted revision; 1, 2, 3 …"""
+    event_id: int | None
+    """The newest event whose body is the whole order: what the sale is made of. ``None``: never seen whole."""
+    cancelled_at: Instant | None
+    """Set by a cancellation, and never unset."""
+    delivered_revision: int
+    """The newest revision that Jetti took, or whose sale is what it took last; 0 before the first."""
+    delivered_digest: bytes | None
+    """Digest of the sale that Jetti is known to have; ``None`` when that is not certain."""
+    state: State
+    lane: Lane
+    due_at: Instant
+    urgency: Instant
+    accepted_at: Instant
+    """When the oldest event that waits with this delivery was accepted: what "accepted to sent" is measured from."""
+    attempts: int = 0
+    first_attempt_at: Instant | None = None
+    cause: Cause | None = None
+    lease: Lease | None = None
+
+    @property
+    def delivery(self) -> Delivery:
+        """The delivery's side of it, for :meth:`Delivery.after`."""
+        return Delivery(
+            self.revision, self.lane, self.state, self.due_at, self.attempts, self.first_attempt_at, self.cause
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An authentic webhook, identified, about to be accepted."""
+
+    storefront: str
+    channel: str
+    identified: Identified
+    body: bytes = field(repr=False)
+    received_at: Instant
+    head_starts: HeadStarts
+    new_order_window_s: float = 86_400.0
+    """An order that is unknown and was created longer ago than this is an old order's update, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What an event does to its order."""
+
+    order: Order
+    disposition: Disposition
+    revision: int | None
+    """The revision the event became; ``None`` if it became none."""
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What mapping its newest event said about it: amends that event's disposition."""
+
+    disposition: Disposition
+    """``unchanged``, ``held`` or ``quarantined``."""
+    reasons: tuple[Reason, ...] = ()
+
+
+def finding_of(outcome: Outcome) -> Finding | None:
+    """What an outcome says of the event it was made from, if it says anything."""
+    match outcome:
+        case Unchanged():
+            return Finding(Disposition.UNCHANGED)
+        case CannotMap(_, reasons):
+            return Finding(Disposition.QUARANTINED, reasons)
+        case _:
+            return None
+
+
+def known_at_jetti(order: Order, outcome: Outcome, digest: bytes | None) -> bytes | None:
+    """Digest of the sale that Jetti certainly has after an outcome; ``None`` when that is not certain."""
+    match outcome:
+        case Sent():
+            return digest
+        case Failed():
+            return None
+        case _:
+            return order.delivered_digest
+
+
+NEVER_SEEN = Reason(
+    "",
+    "a cancellation that only names its order, and the order was never seen here: if Jetti has it, cancel it there",
+)
+
+
+def first(arrival: Arrival, event: Upsert | Cancel | Fetch, *, order_id: int, event_id: int) -> Accepted:
+    """The event that makes an order known."""
+    whole = not isinstance(event, Cancel) or event.complete
+    lane = _first_lane(arrival, event)
+    now = arrival.received_at
+    order = Order(
+        id=order_id,
+        storefront=arrival.storefront,
+        external_id=event.external_id,
+        channel=arrival.channel,
+        reference=getattr(event, "reference", None),
+        version=event.version,
+        revision=1,
+        event_id=event_id if whole else None,
+        cancelled_at=_cancelled_at(None, arrival, event),
+        delivered_revision=0,
+        delivered_digest=None,
+        state=State.WAITING if whole else State.DEAD,
+        lane=lane,
+        due_at=now,
+        urgency=arrival.head_starts.urgency(lane, now),
+        accepted_at=now,
+        cause=None if whole else Cause("never_seen", NEVER_SEEN.message),
+    )
+    if not whole:
+        return Accepted(order, Disposition.QUARANTINED, 1, (NEVER_SEEN,))
+    return Accepted(order, Disposition.QUEUED, 1)
+
+
+def newer(order: Order, arrival: Arrival, event: Upsert | Cancel | Fetch, *, event_id: int) -> Accepted:
+    """A further event of a known order.
+
+    Storefronts guarantee no order among their webhooks, so versions decide; equal versions with different content
+    are decided by arrival, because some storefronts' clocks have one-second steps.
+    """
+    if event.version is not None and order.version is not None and event.version < order.version:
+        return Accepted(order, Disposition.STALE, None)
+    whole = not isinstance(event, Cancel) or event.complete
+    changed = replace(
+        order,
+        reference=getattr(event, "reference", None) or order.reference,
+        version=order.version if event.version is None else event.version,
+        revision=order.revision + 1,
+        event_id=event_id if whole else order.event_id,
+        cancelled_at=_cancelled_at(order.cancelled_at, arrival, event),
+    )
+    if changed.event_id is None:
+        return Accepted(changed, Disposition.QUARANTINED, changed.revision, (NEVER_SEEN,))
+    if order.lease is not None:
+        behind = order.revision > order.lease.revision
+        return Accepted(changed, Disposition.MERGED if behind else Disposition.QUEUED, changed.revision)
+    if order.state in (State.WAITING, State.SLEEPING):
+        return Accepted(changed, Disposition.MERGED, changed.revision)
+    waiting = _wait_afresh(changed, arrival.channel, arrival.received_at, arrival.head_starts)
+    return Accepted(waiting, Disposition.QUEUED, changed.revision)
+
+
+def settled(
+    order: Order, after: Delivery, *, delivered_digest: bytes | None, now: Instant, head_starts: HeadStarts
+) -> Order:
+    """The order once its attempt was decided about; gives up the lease.
+
+    A newer revision that arrived meanwhile goes on: at once after a success or a refusal (which was the older one's),
+    after the backoff otherwise.
+    """
+    sent = after.state is State.SENT
+    decided = replace(
+        order,
+        state=after.state,
+        due_at=after.due_at,
+        urgency=head_starts.urgency(order.lane, after.due_at),
+        attempts=after.attempts,
+        first_attempt_at=after.first_attempt_at,
+        cause=after.cause,
+        delivered_digest=delivered_digest,
+        delivered_revision=after.revision if sent else order.delivered_revision,
+        lease=None,
+    )
+    if order.revision > after.revision and after.state in (State.SENT, State.DEAD):
+        return _wait_afresh(decided, order.channel, now, head_starts)
+    return decided
+
+
+def woken(order: Order) -> Order:
+    """A sleeping delivery whose time has come; its urgency was set when it went to sleep."""
+    return replace(order, state=State.WAITING)
+
+
+def _first_lane(arrival: Arrival, event: Upsert | Cancel | Fetch) -> Lane:
+    created_at = getattr(event, "created_at", None)
+    if created_at is None:
+        return Lane.NEW
+    age_s = instant.seconds_between(created_at, arrival.received_at)
+    return Lane.UPDATE if age_s > arrival.new_order_window_s else Lane.NEW
+
+
+def _cancelled_at(known: Instant | None, arrival: Arrival, event: Upsert | Cancel | Fetch) -> Instant | None:
+    if known is not None or not isinstance(event, Cancel):
+        return known
+    return arrival.received_at if event.version is None else event.version
+
+
+def _wait_afresh(order: Order, channel: str, now: Instant, head_starts: HeadStarts) -> Order:
+    """The order waits, from now, with a fresh budget of attempts. It is new until its first revision is delivered."""
+    lane = Lane.UPDATE if order.delivered_revision or order.lane is Lane.UPDATE else Lane.NEW
+    return replace(
+        order,
+        channel=channel,
+        state=State.WAITING,
+        lane=lane,
+        due_at=now,
+        urgency=head_starts.urgency(lane, now),
+        accepted_at=now,
+        attempts=0,
+        first_attempt_at=None,
+        cause=None,
+    )

@@ -1,0 +1,130 @@
+"""What a source is: a few pure functions between one kind of storefront and a sale.
+
+``verify`` and ``identify`` run inside the webhook's request and must stay lean: a partial decode, never a mapping.
+``sale`` runs late, when the order's delivery is taken (or earlier, by the inspector), on the newest raw event.
+Nothing here raises for anything that a storefront can send: what cannot be understood is an outcome.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from relay.core import instant
+from relay.core.instant import Instant
+from relay.core.sale import Reason, Sale
+
+Headers = Mapping[str, str]
+"""Request headers; look-ups ignore case (aiohttp's are so, tests use ``multidict.CIMultiDict``)."""
+
+_YEAR_10000 = 253_402_300_800 * instant.SECOND
+
+
+def moment(value: object) -> Instant | None:
+    """A storefront's timestamp; ``None`` for what is none, or is outside 1970 to 9999 and so no date of an order."""
+    parsed = instant.parse(value) if isinstance(value, str) else None
+    return parsed if parsed is not None and 0 <= parsed < _YEAR_10000 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Authentic:
+    """The body was signed with one of the storefront's secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unauthentic:
+    """Refused with 401."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """The order is, as of ``version``, as the body says."""
+
+    external_id: str
+    version: Instant | None
+    """When the storefront last changed the order, by the storefront's own clock, so only compared within one order.
+    ``None`` when it does not say: then the order of arrival decides. The relay's clock must never stand in for it: a
+    shop whose clock is behind would see its next updates called stale."""
+    dedupe_key: str
+    """The same for two webhooks exactly if they are the same webhook. Unique within a storefront."""
+    topic: str
+    reference: str | None = None
+    """What the customer calls the order: ``#1001``."""
+    created_at: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The order is cancelled or deleted as of ``version``. This sticks: no later revision of it looks alive again."""
+
+    external_id: str
+    version: Instant | None
+    dedupe_key: str
+    topic: str
+    reference: str | None = None
+    created_at: Instant | None = None
+    complete: bool = True
+    """Whether the body is the whole order; a deletion that only names it leaves the last whole body to map from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Something about the order changed; the order is to be fetched before it is delivered (thin webhooks)."""
+
+    external_id: str
+    version: Instant | None
+    dedupe_key: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """Authentic and not about an order, or about one that is not wanted: kept as an event, never sent."""
+
+    reason: str
+    dedupe_key: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotUnderstood:
+    """Authentic, but no order can be read from it: a dead letter, and still a 2xx for the storefront."""
+
+    reasons: tuple[Reason, ...]
+    dedupe_key: str
+    topic: str
+
+
+Identified = Upsert | Cancel | Fetch | Ignore | NotUnderstood
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """The sale, and what a person should know that it leaves out or had to assume."""
+
+    sale: Sale
+    notes: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unmappable:
+    """The order cannot be turned into a sale; at least one reason."""
+
+    reasons: tuple[Reason, ...]
+
+
+class Source(Protocol):
+    """One kind of storefront, configured for one shop. Immutable; every method is a pure function."""
+
+    def verify(self, headers: Headers, body: bytes, *, now: Instant) -> Authentic | Unauthentic:
+        """Is the body signed with one of the shop's secrets? Constant-time comparison, over the raw bytes."""
+        ...
+
+    def identify(self, headers: Headers, body: bytes, *, now: Instant) -> Identified:
+        """Which order is this about, and which state of it? ``now`` is for what expires, never for versions."""
+        ...
+
+    def sale(self, body: bytes, topic: str) -> Mapped | Unmappable:
+        """The body of an :class:`Upsert` or a complete :class:`Cancel`, as a manual sale."""
+        ...

@@ -1,0 +1,594 @@
+"""A Shopify order, in the shape of the REST Admin API, as a manual sale.
+
+Where Shopify leaves a choice, :class:`ShopifyRules` has it; what a sale cannot carry is said in a note, and what
+would make a wrong sale is a reason not to make one. Amounts are text in Shopify's JSON and stay exact.
+"""
+
+import re
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Context, Decimal
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from relay.core import exact, instant
+from relay.core import sale as sales
+from relay.core.sale import CancelReason, Reason
+from relay.core.sources import Mapped, Unmappable, moment
+
+_INT64_MAX = 2**63 - 1
+_ROUNDED_DECIMALS = Decimal("0.000001")
+_ARITHMETIC = Context(prec=80, rounding=ROUND_HALF_UP)  # wider than any product of what exact.money lets in
+_CANCELLED_TOPIC, _CREATED_TOPIC = "orders/cancelled", "orders/create"
+_CANCEL_REASONS: dict[object, CancelReason] = {
+    "customer": "customer",
+    "fraud": "fraud",
+    "inventory": "inventory",
+    "declined": "declined",
+}  # Shopify also knows "staff" and "other"; Jetti has "other" for both
+
+
+@dataclass(frozen=True, slots=True)
+class ShopifyRules:
+    """What the operator decides about Shopify's orders. The defaults send what the order says, nothing invented."""
+
+    money: Literal["shop", "presentment"] = "shop"
+    """Amounts in the shop's currency, or in the one the buyer saw. One side for the whole order."""
+    discounts: Literal["gross", "net"] = "gross"
+    """``gross``: prices before discounts, the discounts' sum in ``saleDefaults.discounts``; ``net``: prices after."""
+    taxes: Literal["leave", "send"] = "leave"
+    """``leave``: Jetti calculates; ``send``: the order's tax, with ``taxCalculation: custom``."""
+    test_orders: Literal["ignore", "send"] = "ignore"
+    """Orders of the test gateway, and the admin's test notification."""
+    variant: Literal["id", "sku", "both"] = "id"
+    """What connects a line to Jetti's catalogue; a line without the one has the other."""
+    custom_item_sku: str | None = None
+    """The SKU for items that have neither variant nor SKU; without it their orders cannot be mapped."""
+    find_or_create_channel_variant: bool | None = None
+    """Jetti's option of this name. ``None``: only where a line has no variant id, for which Jetti requires it."""
+    removed_lines: Literal["zero", "omit"] = "zero"
+    """Lines refunded or edited away: sent with quantity 0, or left out. An ``orders/create`` leaves them out."""
+    gift_cards: Literal["unrouted", "send", "drop"] = "unrouted"
+    """Gift cards: sent with ``orderRouting: ignore``, sent like goods, or left out."""
+    tips: Literal["drop", "send"] = "drop"
+    """Tips that are lines: left out, or sent like goods."""
+    fallback_email: str | None = None
+    """For orders without an e-mail address (Jetti requires one); without it such orders cannot be mapped."""
+    country: Literal["code", "name"] = "code"
+    province: Literal["code", "name"] = "code"
+    """Jetti's samples have codes (``IT``, ``BA``); the other form is the fallback."""
+    company_in_line_two: bool = False
+    """Put an address's company, for which a sale has no column, in front of its second line."""
+    service_level: Literal["none", "code", "source", "carrier_identifier"] = "none"
+    """Which field of a shipping line is its ``serviceLevel``; Shopify has none that means it."""
+    hidden_properties: bool = False
+    """Send item properties whose name starts with an underscore, which storefronts hide by convention."""
+    note_attributes: bool = False
+    """Append the order's additional details to its notes, a line each."""
+
+
+class _Address(msgspec.Struct, gc=False):
+    first_name: Any = None
+    last_name: Any = None
+    name: Any = None
+    company: Any = None
+    address1: Any = None
+    address2: Any = None
+    city: Any = None
+    province: Any = None
+    province_code: Any = None
+    zip: Any = None
+    country: Any = None
+    country_code: Any = None
+    phone: Any = None
+
+
+class _Customer(msgspec.Struct, gc=False):
+    first_name: Any = None
+    last_name: Any = None
+    email: Any = None
+    phone: Any = None
+
+
+class _Money(msgspec.Struct, gc=False):
+    amount: Any = None
+    currency_code: Any = None
+
+
+class _MoneySet(msgspec.Struct, gc=False):
+    presentment_money: _Money | None = None
+
+
+class _Allocation(msgspec.Struct, gc=False):
+    amount: Any = None
+    amount_set: msgspec.Raw | UnsetType = UNSET
+
+
+class _Line(msgspec.Struct, gc=False):
+    id: Any = None
+    name: Any = None
+    title: Any = None
+    quantity: Any = None
+    current_quantity: Any = None
+    price: Any = None
+    price_set: msgspec.Raw | UnsetType = UNSET
+    taxable: Any = None
+    variant_id: Any = None
+    sku: Any = None
+    properties: Any = None
+    gift_card: Any = None
+    tip: Any = None
+    duties: Any = None
+    discount_allocations: list[_Allocation] | None = None
+
+
+class _ShippingLine(msgspec.Struct, gc=False):
+    code: Any = None
+    title: Any = None
+    source: Any = None
+    carrier_identifier: Any = None
+    price: Any = None
+    price_set: msgspec.Raw | UnsetType = UNSET
+    discounted_price: Any = None
+    discounted_price_set: msgspec.Raw | UnsetType = UNSET
+    is_removed: Any = None
+
+
+class _Order(msgspec.Struct, gc=False):
+    id: Any = None
+    name: Any = None
+    order_number: Any = None
+    created_at: Any = None
+    updated_at: Any = None
+    cancelled_at: Any = UNSET
+    cancel_reason: Any = None
+    email: Any = None
+    contact_email: Any = None
+    phone: Any = None
+    currency: Any = None
+    presentment_currency: Any = None
+    note: Any = None
+    note_attributes: Any = None
+    taxes_included: Any = None
+    total_tax: Any = None
+    total_tax_set: msgspec.Raw | UnsetType = UNSET
+    total_tip_received: Any = None
+    customer: _Customer | None = None
+    billing_address: _Address | None = None
+    shipping_address: _Address | None = None
+    line_items: list[_Line] | None = None
+    shipping_lines: list[_ShippingLine] | None = None
+    order: msgspec.Raw | UnsetType = UNSET
+
+
+_STEPS = re.compile(r"[a-z0-9_]+")
+_orders = msgspec.json.Decoder(_Order, float_hook=exact.number)
+_money_sets = msgspec.json.Decoder(_MoneySet, float_hook=exact.number)
+
+
+@dataclass(slots=True)
+class _Mapping:
+    """One order on its way: the rules, and what was found."""
+
+    order: _Order
+    topic: str
+    rules: ShopifyRules
+    root: str = ""
+    reasons: list[Reason] = field(default_factory=list)
+    notes: list[Reason] = field(default_factory=list)
+
+    def refuse(self, pointer: str, message: str) -> None:
+        self.reasons.append(Reason(self.root + pointer, message))
+
+    def note(self, pointer: str, message: str) -> None:
+        self.notes.append(Reason(self.root + pointer, message))
+
+
+def order_id(value: object) -> str | None:
+    """Shopify's 64-bit ids, as numbers or as text of digits; one text per id. ``None`` for anything else."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        value = int(value)
+    if type(value) is int and 0 < value <= _INT64_MAX:
+        return str(value)
+    return None
+
+
+def to_sale(body: bytes, topic: str, rules: ShopifyRules) -> Mapped | Unmappable:
+    """The order as a manual sale with notes on what it leaves out, or every reason why it cannot be one.
+
+    ``topic`` matters in two places only, because it is not signed: lines that are gone are left out of a new order,
+    and a trimmed ``orders/cancelled`` is a cancellation. Never raises.
+    """
+    try:
+        return _mapped(body, topic, rules)
+    except RecursionError:
+        return Unmappable((Reason("", "nested too deeply to be an order"),))
+
+
+def _mapped(body: bytes, topic: str, rules: ShopifyRules) -> Mapped | Unmappable:
+    mapping = _opened(body, topic, rules)
+    if isinstance(mapping, Reason):
+        return Unmappable((mapping,))
+    if mapping.order.line_items is None:
+        mapping.refuse("/line_items", "the webhook is trimmed: take include_fields off its subscription, then resend")
+        return Unmappable(tuple(mapping.reasons))
+    payload = _payload(mapping)
+    if mapping.reasons:
+        return Unmappable(tuple(mapping.reasons))
+    made = sales.parse(payload)
+    if isinstance(made, tuple):
+        return Unmappable(made)
+    return Mapped(_with_cancellation(made, mapping), tuple(mapping.notes))
+
+
+def _opened(body: bytes, topic: str, rules: ShopifyRules) -> _Mapping | Reason:
+    try:
+        order, root = _orders.decode(body), ""
+        if order.id is None and order.order is not UNSET:
+            order, root = _orders.decode(order.order), "/order"
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$")
+        return Reason("".join("/" + step for step in _STEPS.findall(path)), message)
+    except ValueError as error:
+        return Reason("", f"not JSON: {error}")
+    return _Mapping(order, topic, rules, root)
+
+
+def _payload(mapping: _Mapping) -> dict[str, object]:
+    order, rules = mapping.order, mapping.rules
+    external_id = order_id(order.id)
+    if external_id is None:
+        mapping.refuse("/id", "expected the order's id, a positive whole number of at most 64 bits")
+    lines, discounts = _lines(mapping)
+    payload: dict[str, object] = {
+        "externalId": external_id,
+        "customer": _customer(mapping),
+        "lineItems": lines,
+        "saleDefaults": _sale_defaults(mapping, discounts),
+    }
+    if shipping := _shipping(mapping):
+        payload["shipping"] = shipping
+    if _find_or_create(mapping, lines):
+        payload["options"] = {"findOrCreateChannelVariant": True}
+    if mapping.order.presentment_currency not in (None, order.currency) and rules.money == "shop":
+        mapping.note("/presentment_currency", "the buyer paid in another currency; amounts are in the shop's currency")
+    _note_tips(mapping)
+    return payload
+
+
+def _with_cancellation(made: sales.Sale, mapping: _Mapping) -> sales.Sale:
+    order = mapping.order
+    untold = order.cancelled_at is UNSET and mapping.topic == _CANCELLED_TOPIC
+    if not untold and order.cancelled_at in (UNSET, None, ""):
+        return made
+    at = moment(order.cancelled_at) or moment(order.updated_at)
+    return sales.cancelled(made, at=at, reason=_CANCEL_REASONS.get(_text(order.cancel_reason), "other"))
+
+
+# The order
+
+
+def _sale_defaults(mapping: _Mapping, discounts: Decimal) -> dict[str, object]:
+    order = mapping.order
+    defaults: dict[str, object] = {
+        "reference": _text(order.name) or _text(order.order_number),
+        "dateOrdered": None if (created := moment(order.created_at)) is None else instant.iso(created),
+        "notes": _notes(mapping),
+        "discounts": discounts or None,
+        **_address("billing", order.billing_address, mapping),
+        **_address("shipping", order.shipping_address, mapping),
+    }
+    if mapping.rules.taxes == "send" and order.total_tax is not None:
+        defaults["tax"] = _amount(mapping, "/total_tax", order.total_tax, order.total_tax_set)
+        defaults["taxIncluded"] = order.taxes_included is True
+        defaults["taxCalculation"] = "custom"
+    return {column: value for column, value in defaults.items() if value is not None}
+
+
+def _notes(mapping: _Mapping) -> str | None:
+    note, attributes = _text(mapping.order.note), _pairs(mapping.order.note_attributes)
+    if not attributes:
+        return note
+    if not mapping.rules.note_attributes:
+        mapping.note(
+            "/note_attributes", "additional details are not sent; note_attributes = true appends them to notes"
+        )
+        return note
+    return "\n".join(filter(None, [note, *(f"{name}: {value}" for name, value in attributes)]))
+
+
+def _address(kind: str, address: _Address | None, mapping: _Mapping) -> dict[str, object]:
+    """An address's columns. One that is missing stays missing: a billing address is not where to ship to."""
+    if address is None:
+        return {}
+    rules = mapping.rules
+    line_two, company = _text(address.address2), _text(address.company)
+    if company is not None and rules.company_in_line_two:
+        line_two = company if line_two is None else f"{company}, {line_two}"
+    elif company is not None:
+        pointer = f"/{kind}_address/company"
+        mapping.note(pointer, "a sale has no column for a company; company_in_line_two = true puts it in the address")
+    return {
+        f"{kind}FirstName": _text(address.first_name),
+        f"{kind}LastName": _text(address.last_name),
+        f"{kind}Name": _text(address.name),
+        f"{kind}AddressLineOne": _text(address.address1),
+        f"{kind}AddressLineTwo": line_two,
+        f"{kind}City": _text(address.city),
+        f"{kind}State": _either(rules.province, address.province_code, address.province),
+        f"{kind}Zip": _text(address.zip),
+        f"{kind}Country": _either(rules.country, address.country_code, address.country),
+    }
+
+
+def _customer(mapping: _Mapping) -> dict[str, object]:
+    order = mapping.order
+    people = [person for person in (order.customer, order.shipping_address, order.billing_address) if person]
+    names = ((_text(person.first_name), _text(person.last_name)) for person in people)
+    first, last = next((name for name in names if any(name)), (None, None))
+    customer = {"email": _email(mapping), "firstName": first, "lastName": last, "phone": _phone(mapping, people)}
+    return {column: value for column, value in customer.items() if value is not None}
+
+
+def _email(mapping: _Mapping) -> str | None:
+    """The order's own address goes before the customer's, which the customer may have changed since."""
+    order, fallback = mapping.order, mapping.rules.fallback_email
+    of_customer = order.customer.email if order.customer else None
+    email = _text(order.email) or _text(order.contact_email) or _text(of_customer)
+    if email is None and fallback:
+        mapping.note("/email", "the order has no e-mail address; fallback_email is sent")
+    elif email is None:
+        mapping.refuse("/email", "the order has no e-mail address and Jetti requires one; set fallback_email")
+    return email or fallback
+
+
+def _phone(mapping: _Mapping, people: "list[_Customer | _Address]") -> str | None:
+    phone = next(filter(None, (_text(value) for value in (mapping.order.phone, *(p.phone for p in people)))), None)
+    if phone is not None and len(phone) > sales.PHONE_MAX_CHARACTERS:
+        mapping.note("/phone", f"a phone number of {len(phone)} characters is left out; Jetti takes 30")
+        return None
+    return phone
+
+
+# Lines
+
+
+def _lines(mapping: _Mapping) -> tuple[list[dict[str, object]], Decimal]:
+    """The lines, and the sum of their discounts when prices are before discounts."""
+    kept = [(i, line) for i, line in enumerate(mapping.order.line_items or []) if not _left_out(mapping, i, line)]
+    counted = [(i, line, _quantity(mapping, i, line)) for i, line in kept]
+    omit = mapping.rules.removed_lines == "omit" or mapping.topic == _CREATED_TOPIC
+    present = [entry for entry in counted if entry[2] != 0] if omit else counted
+    if len(present) < len(counted):
+        mapping.note("/line_items", f"{len(counted) - len(present)} refunded or removed lines are left out")
+    # A sale must have lines: an order of which nothing is left says so with quantities of 0.
+    chosen = present or counted
+    if not chosen:
+        mapping.refuse("/line_items", "the order has no lines to send")
+    _tell_apart(mapping, kept)
+    total = Decimal(0)
+    lines = []
+    for i, line, quantity in chosen:
+        made, discount = _line(mapping, i, line, quantity)
+        lines.append(made)
+        total = _ARITHMETIC.add(total, discount)
+    return lines, exact.canonical(total)
+
+
+def _left_out(mapping: _Mapping, i: int, line: _Line) -> bool:
+    if line.tip is not None and mapping.rules.tips == "drop":
+        mapping.note(f"/line_items/{i}", 'a tip is no goods and is left out; tips = "send" sends it')
+        return True
+    if line.gift_card is True and mapping.rules.gift_cards == "drop":
+        mapping.note(f"/line_items/{i}", 'a gift card is left out, as gift_cards = "drop" says')
+        return True
+    return False
+
+
+def _quantity(mapping: _Mapping, i: int, line: _Line) -> int:
+    """``current_quantity``, which refunds and edits reduce; orders of older API versions only have ``quantity``."""
+    name = "quantity" if line.current_quantity is None else "current_quantity"
+    return _count(mapping, f"/line_items/{i}/{name}", getattr(line, name))
+
+
+def _count(mapping: _Mapping, pointer: str, value: object) -> int:
+    try:
+        count = exact.whole(value)
+    except ValueError as error:
+        mapping.refuse(pointer, str(error))
+        return 0
+    if count < 0:
+        mapping.refuse(pointer, f"expected a quantity of 0 or more, found {count}")
+    return max(0, count)
+
+
+def _line(mapping: _Mapping, i: int, line: _Line, quantity: int) -> tuple[dict[str, object], Decimal]:
+    pointer = f"/line_items/{i}"
+    price, discount = _price(mapping, pointer, line, quantity)
+    made: dict[str, object] = {
+        "externalId": order_id(line.id),
+        "name": _text(line.name) or _text(line.title),
+        "quantity": quantity,
+        "price": price,
+        "taxable": line.taxable if isinstance(line.taxable, bool) else None,
+        "variant": _variant(mapping, pointer, line),
+        "properties": _properties(mapping, pointer, line.properties) or None,
+        "orderRouting": "ignore" if line.gift_card is True and mapping.rules.gift_cards == "unrouted" else None,
+    }
+    if made["externalId"] is None:
+        mapping.refuse(f"{pointer}/id", "expected the line's id, a positive whole number of at most 64 bits")
+    if line.duties:
+        mapping.note(f"{pointer}/duties", "a sale has no place for duties; they are not sent")
+    return {name: value for name, value in made.items() if value is not None}, discount
+
+
+def _tell_apart(mapping: _Mapping, lines: list[tuple[int, _Line]]) -> None:
+    seen = set()
+    for i, line in lines:
+        identifier = order_id(line.id)
+        if identifier in seen and identifier is not None:
+            mapping.refuse(f"/line_items/{i}/id", "an earlier line has this id too; Jetti needs them unique")
+        seen.add(identifier)
+
+
+def _variant(mapping: _Mapping, pointer: str, line: _Line) -> dict[str, str]:
+    rules, external_id, sku = mapping.rules, order_id(line.variant_id), _text(line.sku)
+    if external_id is None and sku is None:
+        sku = rules.custom_item_sku
+    if external_id is None and sku is None and rules.find_or_create_channel_variant:
+        external_id = f"line-{order_id(line.id)}"
+    variant: dict[str, str] = {}
+    if external_id is not None and (rules.variant != "sku" or sku is None):
+        variant["externalId"] = external_id
+    if sku is not None and (rules.variant != "id" or external_id is None):
+        variant["sku"] = sku
+    if not variant:
+        mapping.refuse(f"{pointer}/variant_id", "a custom item without variant and SKU; set custom_item_sku")
+    return variant
+
+
+def _find_or_create(mapping: _Mapping, lines: list[dict[str, object]]) -> bool:
+    """Jetti requires the option to connect by SKU."""
+    by_sku = any(isinstance(v := line.get("variant"), dict) and "externalId" not in v for line in lines)
+    wanted = mapping.rules.find_or_create_channel_variant
+    if by_sku and wanted is False:
+        mapping.note("/line_items", "connecting lines by SKU needs find_or_create_channel_variant at Jetti")
+    return by_sku if wanted is None else wanted
+
+
+def _properties(mapping: _Mapping, pointer: str, given: object) -> list[dict[str, str]]:
+    pairs = _pairs(given)
+    shown = [(name, value) for name, value in pairs if mapping.rules.hidden_properties or not name.startswith("_")]
+    if len(shown) < len(pairs):
+        count = len(pairs) - len(shown)
+        mapping.note(
+            f"{pointer}/properties", f"{count} hidden properties are left out; hidden_properties = true sends them"
+        )
+    return [{"key": name, "value": value} for name, value in shown]
+
+
+def _shipping(mapping: _Mapping) -> list[dict[str, object]]:
+    made = []
+    for i, line in enumerate(mapping.order.shipping_lines or []):
+        if line.is_removed is True:
+            continue
+        # After discounts where the API version has it.
+        name = "price" if line.discounted_price is None else "discounted_price"
+        price = _amount(mapping, f"/shipping_lines/{i}/{name}", getattr(line, name), getattr(line, f"{name}_set"))
+        level = mapping.rules.service_level
+        fields: dict[str, object] = {
+            "code": _text(line.code),
+            "name": _text(line.title),
+            "serviceLevel": None if level == "none" else _text(getattr(line, level)),
+            "price": price,
+        }
+        made.append({name: value for name, value in fields.items() if value is not None})
+    return made
+
+
+# Money
+
+
+def _price(mapping: _Mapping, pointer: str, line: _Line, quantity: int) -> tuple[Decimal | None, Decimal]:
+    """The price per unit, and the discount on ``quantity`` units that it does not contain.
+
+    Shopify: ``total_discount`` may be 0 while ``discount_allocations`` hold the discount, so only those are read.
+    """
+    price = _amount(mapping, f"{pointer}/price", line.price, line.price_set)
+    if price is None or not line.discount_allocations:
+        return price, Decimal(0)
+    ordered = _count(mapping, f"{pointer}/quantity", line.quantity) or quantity
+    allocated = _allocated(mapping, pointer, line.discount_allocations)
+    if not ordered or not allocated:
+        return price, Decimal(0)
+    if mapping.rules.discounts == "gross":
+        return price, _divided(_ARITHMETIC.multiply(allocated, quantity), ordered)
+    paid = _ARITHMETIC.subtract(_ARITHMETIC.multiply(price, ordered), allocated)
+    net = _divided(paid, ordered)
+    if net < 0:
+        mapping.refuse(f"{pointer}/discount_allocations", "the discounts are more than the price")
+    if _ARITHMETIC.multiply(net, ordered) != paid:
+        mapping.note(f"{pointer}/price", "the price after discounts is no round number and is rounded to 6 decimals")
+    return net, Decimal(0)
+
+
+def _allocated(mapping: _Mapping, pointer: str, allocations: list[_Allocation]) -> Decimal:
+    total = Decimal(0)
+    for n, allocation in enumerate(allocations):
+        at = f"{pointer}/discount_allocations/{n}/amount"
+        total = _ARITHMETIC.add(total, _amount(mapping, at, allocation.amount, allocation.amount_set) or 0)
+    return total
+
+
+def _divided(amount: Decimal, by: int) -> Decimal:
+    quotient = exact.canonical(_ARITHMETIC.divide(amount, Decimal(by)))
+    if exact.decimals(quotient) <= 6:
+        return quotient
+    return exact.canonical(quotient.quantize(_ROUNDED_DECIMALS, context=_ARITHMETIC))
+
+
+def _amount(mapping: _Mapping, pointer: str, plain: object, both: msgspec.Raw | UnsetType) -> Decimal | None:
+    """One amount on the side the rules choose. Shopify: plain fields are in the shop's currency, sets have both."""
+    order = mapping.order
+    if mapping.rules.money == "presentment" and order.presentment_currency not in (None, order.currency):
+        side = _presentment(both)
+        if side is None or side.currency_code != order.presentment_currency:
+            mapping.refuse(f"{pointer}_set", 'no amount in the presentment currency; use money = "shop"')
+            return None
+        plain, pointer = side.amount, f"{pointer}_set/presentment_money/amount"
+    try:
+        return exact.money(plain)
+    except ValueError as error:
+        mapping.refuse(pointer, str(error))
+        return None
+
+
+def _presentment(both: msgspec.Raw | UnsetType) -> _Money | None:
+    if both is UNSET or both == b"null":
+        return None
+    try:
+        return _money_sets.decode(both).presentment_money
+    except ValueError:
+        return None
+
+
+def _note_tips(mapping: _Mapping) -> None:
+    tips = _text(mapping.order.total_tip_received)
+    if tips is not None and tips.strip("0.") and not any(note.message.startswith("a tip") for note in mapping.notes):
+        mapping.note("/total_tip_received", "a sale has no place for tips; they are not sent")
+
+
+# Values
+
+
+def _text(value: object) -> str | None:
+    """Text worth sending: numbers become text, blanks nothing."""
+    if isinstance(value, str):
+        return value.strip() or None
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        return str(value)
+    return None
+
+
+def _either(wanted: Literal["code", "name"], code: object, name: object) -> str | None:
+    return (_text(code) or _text(name)) if wanted == "code" else (_text(name) or _text(code))
+
+
+def _pairs(given: object) -> list[tuple[str, str]]:
+    """Name/value pairs, however they come: a list of them, a single one, an empty object, or a plain object."""
+    if isinstance(given, dict):
+        given = [given] if "name" in given else [{"name": name, "value": value} for name, value in given.items()]
+    if not isinstance(given, list):
+        return []
+    entries = [entry for entry in given if isinstance(entry, dict)]
+    return [(name, _value(entry.get("value"))) for entry in entries if (name := _text(entry.get("name"))) is not None]
+
+
+def _value(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None else _json.encode(value).decode()
+
+
+_json = msgspec.json.Encoder(decimal_format="number")

@@ -1,0 +1,107 @@
+"""HTTP out: one request to a channel's import endpoint, and what came of it. Foreign exceptions end here."""
+
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from relay.clock import Clock
+from relay.core.outcome import EXCERPT_MAX, Answer, Cause, ChannelWrong, Failed, Outcome, Result, judge
+
+_READ_MAX = 64 * 1024
+"""Bytes of an answer that are read at the most; a problem body is a few hundred."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a channel's sales go, and with what credentials."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    timeout_s: float = 35.0
+    """Beyond the 30 s at which Jetti's load balancer cuts, so that its own answer is seen."""
+    permanent_codes: frozenset[str] = frozenset()
+    """Problem codes that sending again cannot mend, besides those built in."""
+
+
+class Destination:
+    """One channel's import endpoint."""
+
+    def __init__(self, endpoint: Endpoint, session: aiohttp.ClientSession, clock: Clock) -> None:
+        self._endpoint = endpoint
+        self._session = session
+        self._clock = clock
+        self._timeout = aiohttp.ClientTimeout(total=endpoint.timeout_s)
+
+    async def send(self, sale: bytes) -> Result:
+        """Send one sale. Never raises for anything the network or the other end does."""
+        started = self._clock.monotonic()
+        try:
+            answer = await self._post(sale)
+        except TimeoutError:
+            limit_s = self._endpoint.timeout_s
+            outcome: Outcome = Failed(Cause("timeout", f"no answer within {limit_s:g} s: whether it worked is unknown"))
+        except (aiohttp.ClientSSLError, ssl.SSLError) as error:
+            outcome = ChannelWrong(Cause("tls", f"the secure connection failed: {_said(error)}"))
+        except aiohttp.InvalidURL:
+            outcome = ChannelWrong(Cause("address", "the channel's address is not a URL"))
+        except aiohttp.ClientConnectorError as error:
+            outcome = Failed(Cause("connect", f"no connection: {_said(error.os_error)}"))
+        except (aiohttp.ClientError, OSError) as error:
+            outcome = Failed(Cause("connection", f"the connection broke: {_said(error)}"))
+        else:
+            outcome = judge(answer, now=self._clock.now(), permanent_codes=self._endpoint.permanent_codes)
+            return Result(outcome, self._clock.monotonic() - started, answer.status, answer.excerpt)
+        return Result(outcome, self._clock.monotonic() - started)
+
+    async def _post(self, sale: bytes) -> Answer:
+        request = self._session.post(
+            self._endpoint.url,
+            data=sale,
+            headers=self._endpoint.headers,
+            timeout=self._timeout,
+            allow_redirects=False,  # a credential must not follow a redirect, and Jetti documents none
+        )
+        async with request as response:
+            body = await _read(response.content)
+            return Answer(response.status, body, response.headers.get("Retry-After"))
+
+
+@asynccontextmanager
+async def session(in_flight_max: int) -> AsyncIterator[aiohttp.ClientSession]:
+    """The connections of one channel, kept open between requests."""
+    connector = aiohttp.TCPConnector(limit=in_flight_max, ttl_dns_cache=60)
+    async with aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+    ) as opened:
+        yield opened
+
+
+async def _read(content: aiohttp.StreamReader) -> bytes:
+    """The answer's beginning. What is left unread closes the connection."""
+    parts: list[bytes] = []
+    size = 0
+    while size < _READ_MAX and (part := await content.read(_READ_MAX - size)):
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)
+
+
+def _said(error: BaseException) -> str:
+    """What the error says, without addresses that could hold a secret."""
+    return (str(error) or type(error).__name__)[:EXCERPT_MAX]
+
+
+def async_headers(webhook_hash: str) -> dict[str, str]:
+    """Jetti's documentation: the asynchronous endpoint is told the channel by its hash alone."""
+    return {**_HEADERS, "jetti-webhook-hash": webhook_hash}
+
+
+def sync_headers(token: str) -> dict[str, str]:
+    """Jetti's documentation: the synchronous endpoint takes a bearer token."""
+    return {**_HEADERS, "Authorization": f"Bearer {token}"}
+
+
+_HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "order-relay"}

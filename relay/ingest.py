@@ -1,0 +1,318 @@
+"""HTTP in: the public listener. Verify, identify, commit, answer; nothing else happens inside a webhook's request."""
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from relay.clock import Clock
+from relay.core.delivery import HeadStarts
+from relay.core.events import EventAccepted, Observer, RequestRefused, StoreTrouble, Unexpected
+from relay.core.order import Arrival
+from relay.core.problem import CONTENT_TYPE, Problem
+from relay.core.sources import Identified, Ignore, NotUnderstood, Source, Unauthentic, Unmappable
+from relay.core.sources.native import Malformed, Native, split
+from relay.store import Receipt, StoreError, StoreFull
+
+ITEMS_MAX = 1000
+"""Sales in one request to ``/orders`` at the most."""
+
+_JSON = "application/json"
+_NDJSON = "application/x-ndjson"
+_JSON_LIKE = frozenset({_JSON, _NDJSON, "application/ndjson", "application/jsonl", "application/x-jsonlines"})
+_NO_ENCODING = frozenset({"", "identity"})
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One storefront's way in."""
+
+    storefront: str
+    channel: str
+    source: Source
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
+    """For manual sales: what a caller shows, as bearer token or as hash. Signed webhooks need none here."""
+    head_starts: HeadStarts = field(default_factory=HeadStarts)
+    new_order_window_s: float = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a request may cost."""
+
+    body_max_bytes: int = 5 * 1024 * 1024
+    body_timeout_s: float = 10.0
+    """For the whole body to arrive, seconds."""
+    headers_max_bytes: int = 16 * 1024
+    retry_after_s: int = 5
+    """What a refused storefront is told to wait, seconds."""
+
+
+class Ingest:
+    """Answers the public listener's requests. An aiohttp low-level handler: four paths need no router."""
+
+    def __init__(
+        self,
+        doors: Mapping[str, Door],
+        accept: Callable[[Arrival], Awaitable[Receipt]],
+        hand_on: Callable[[str, Receipt], None],
+        limits: Limits,
+        clock: Clock,
+        observe: Observer,
+    ) -> None:
+        self._doors = doors
+        self._callers = [(secret, door) for door in doors.values() for secret in door.secrets]
+        self._accept = accept
+        self._hand_on = hand_on
+        self._limits = limits
+        self._clock = clock
+        self._observe = observe
+        self._in_progress = 0
+
+    @property
+    def in_progress(self) -> int:
+        """Requests that are being answered."""
+        return self._in_progress
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """One request."""
+        started = self._clock.monotonic()
+        self._in_progress += 1
+        try:
+            return await self._route(request, started)
+        except Problem as problem:
+            return self._refuse(request, problem, started)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the storefront is to come again
+            self._observe(Unexpected("ingest", error))
+            return self._refuse(request, self._come_again("internal", "an unexpected error of the relay"), started)
+        finally:
+            self._in_progress -= 1
+
+    async def _route(self, request: web.BaseRequest, started: float) -> web.Response:
+        match request.path.split("/"):
+            case ["", "webhooks", "custom-channels", "manual-sale.json"]:
+                _only_post(request)
+                return await self._manual_sale(request, self._caller_by_hash(request), started)
+            case ["", "webhooks", storefront]:
+                _only_post(request)
+                return await self._webhook(request, self._door(storefront), started)
+            case ["", "api", "channels", _, "manual-sale.json"]:
+                _only_post(request)
+                return await self._manual_sale(request, self._caller_by_token(request), started)
+            case ["", "orders"]:
+                _only_post(request)
+                return await self._orders(request, self._caller_by_token(request), started)
+            case _:
+                raise Problem(404, "unknown-path", "nothing is here: webhooks go to /webhooks/{storefront}")
+
+    # -- the ways in -----------------------------------------------------------------------------------------------
+
+    async def _webhook(self, request: web.BaseRequest, door: Door, started: float) -> web.Response:
+        body = await self._body(request)
+        now = self._clock.now()
+        verdict = door.source.verify(request.headers, body, now=now)
+        if isinstance(verdict, Unauthentic):
+            raise Problem(401, "bad-signature", verdict.reason)
+        identified = door.source.identify(request.headers, body, now=now)
+        receipt = await self._keep(door, identified, body, now, started)
+        return _answer(200, _words(identified, receipt))
+
+    async def _manual_sale(self, request: web.BaseRequest, door: Door, started: float) -> web.Response:
+        _only_json(request)
+        body = await self._body(request)
+        identified = _validated(_native(door), request, body, self._clock.now(), 0)
+        receipt = await self._keep(door, identified, body, self._clock.now(), started)
+        return _answer(200, _words(identified, receipt))
+
+    async def _orders(self, request: web.BaseRequest, door: Door, started: float) -> web.Response:
+        _only_json(request)
+        body = await self._body(request)
+        items = split(body, request.content_type)
+        if isinstance(items, Malformed):
+            raise _malformed(items)
+        if len(items) > ITEMS_MAX:
+            raise Problem(413, "too-many-items", f"{len(items)} sales in one request; at most {ITEMS_MAX} are taken")
+        as_lines = request.content_type != _JSON and request.content_type in _JSON_LIKE
+        single = not as_lines and body.lstrip()[:1] != b"["
+        answers = await asyncio.gather(*(self._item(request, door, i, item, started) for i, item in enumerate(items)))
+        if single:
+            return _only_answer(answers)
+        status = _common_status(answers)
+        members = [a.members() if isinstance(a, Problem) else a for a in answers]
+        if as_lines:
+            return _answer(status, b"".join(msgspec.json.encode(m) + b"\n" for m in members), _NDJSON)
+        return _answer(status, members)
+
+    async def _item(
+        self, request: web.BaseRequest, door: Door, position: int, item: bytes | Malformed, started: float
+    ) -> "dict[str, object] | Problem":
+        now = self._clock.now()
+        try:
+            if isinstance(item, Malformed):
+                raise _malformed(item)
+            identified = _validated(_native(door), request, item, now, position)
+            return _words(identified, await self._keep(door, identified, item, now, started))
+        except Problem as problem:
+            return problem
+
+    async def _keep(self, door: Door, identified: Identified, body: bytes, now: int, started: float) -> Receipt:
+        """Commit, hand on, tell. Only after this may a 2xx be sent."""
+        arrival = Arrival(
+            door.storefront, door.channel, identified, body, now, door.head_starts, door.new_order_window_s
+        )
+        try:
+            receipt = await self._accept(arrival)
+        except StoreFull as error:
+            raise self._come_again("busy", f"{error}") from None
+        except StoreError as error:
+            self._observe(StoreTrouble("accepting an event", str(error)))
+            raise self._come_again("store-failed", "the event could not be kept; send it again later") from None
+        self._hand_on(door.channel, receipt)
+        about = None if isinstance(identified, Ignore | NotUnderstood) else identified
+        self._observe(
+            EventAccepted(
+                door.storefront, identified.topic, receipt.disposition, receipt.event_id,
+                None if about is None else about.external_id, getattr(about, "reference", None), receipt.revision,
+                receipt.duplicate_of, len(body), self._clock.monotonic() - started,
+            )
+        )  # fmt: skip
+        return receipt
+
+    # -- who is there ----------------------------------------------------------------------------------------------
+
+    def _door(self, storefront: str) -> Door:
+        door = self._doors.get(storefront)
+        if door is None:
+            raise Problem(404, "unknown-storefront", "no storefront of this name is configured")
+        if door.secrets:
+            raise Problem(404, "unknown-storefront", "this storefront sends manual sales: use /orders")
+        return door
+
+    def _caller_by_hash(self, request: web.BaseRequest) -> Door:
+        return self._caller(request.headers.get("jetti-webhook-hash", ""), "jetti-webhook-hash")
+
+    def _caller_by_token(self, request: web.BaseRequest) -> Door:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        return self._caller(token.strip() if scheme.lower() == "bearer" else "", "Authorization: Bearer")
+
+    def _caller(self, shown: str, header: str) -> Door:
+        """Every secret is compared, and in constant time, so that the answer's time says nothing about them."""
+        given = shown.encode("utf-8", "surrogateescape")
+        found = [door for secret, door in self._callers if hmac.compare_digest(secret, given)]
+        if not shown or not found:
+            challenge = {"WWW-Authenticate": "Bearer"} if header.startswith("Auth") else {}
+            raise Problem(401, "bad-credential", f"{header} is missing or matches no storefront's secret", challenge)
+        return found[0]
+
+    # -- the request -----------------------------------------------------------------------------------------------
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        if request.headers.get("Content-Encoding", "").lower() not in _NO_ENCODING:
+            raise Problem(415, "encoded-body", "send the body without Content-Encoding: a signature covers plain bytes")
+        most = self._limits.body_max_bytes
+        if (request.content_length or 0) > most:
+            raise Problem(413, "body-too-large", f"a body may have {most} bytes (public.body_max_bytes)")
+        try:
+            if request.content.is_eof():
+                return await request.read()
+            async with asyncio.timeout(self._limits.body_timeout_s):
+                return await request.read()
+        except TimeoutError:
+            limit_s = self._limits.body_timeout_s
+            raise Problem(408, "body-too-slow", f"the body took longer than {limit_s:g} s") from None
+        except web.HTTPRequestEntityTooLarge:
+            raise Problem(413, "body-too-large", f"a body may have {most} bytes (public.body_max_bytes)") from None
+        except (web.RequestPayloadError, ConnectionError) as error:
+            raise Problem(400, "broken-body", f"the body did not arrive whole: {error}") from None
+
+    def _come_again(self, name: str, detail: str) -> Problem:
+        return Problem(503, name, detail, {"Retry-After": str(self._limits.retry_after_s)})
+
+    def _refuse(self, request: web.BaseRequest, problem: Problem, started: float) -> web.Response:
+        named = request.path.split("/")[2:3]
+        storefront = named[0] if named and named[0] in self._doors else "unknown"
+        took_s = self._clock.monotonic() - started
+        self._observe(RequestRefused(storefront, problem.status, problem.name, problem.detail, took_s))
+        response = web.Response(
+            body=problem.encode(), status=problem.status, content_type=CONTENT_TYPE, headers=problem.headers
+        )
+        if not request.content.is_eof():
+            response.force_close()  # what is left of the body is not worth reading
+        return response
+
+
+# -- answers ---------------------------------------------------------------------------------------------------------
+
+
+def _words(identified: Identified, receipt: Receipt) -> dict[str, object]:
+    """What a storefront is told: ``{"status": disposition, "event": id, "order": external id, "revision": n}``."""
+    words: dict[str, object] = {"status": receipt.disposition.value, "event": receipt.event_id}
+    match identified:
+        case Ignore(reason):
+            words["reason"] = reason
+        case NotUnderstood(reasons):
+            words["reason"] = "; ".join(f"{r.pointer or 'body'}: {r.message}" for r in reasons)
+        case about:
+            words["order"] = about.external_id
+    if receipt.revision is not None:
+        words["revision"] = receipt.revision
+    if receipt.duplicate_of is not None:
+        words["duplicate_of"] = receipt.duplicate_of
+    return words
+
+
+def _answer(status: int, content: Any, content_type: str = _JSON) -> web.Response:
+    body = content if isinstance(content, bytes) else msgspec.json.encode(content)
+    return web.Response(body=body, status=status, content_type=content_type)
+
+
+def _only_answer(answers: "Sequence[dict[str, object] | Problem]") -> web.Response:
+    (answer,) = answers
+    if isinstance(answer, Problem):
+        raise answer
+    return _answer(202, answer)
+
+
+def _common_status(answers: "Iterable[dict[str, object] | Problem]") -> int:
+    """202 as soon as one item was kept: each item says what became of it."""
+    refused = [answer.status if isinstance(answer, Problem) else 202 for answer in answers]
+    return 202 if 202 in refused or not refused else max(refused)
+
+
+# -- manual sales ----------------------------------------------------------------------------------------------------
+
+
+def _native(door: Door) -> Native:
+    assert isinstance(door.source, Native)  # noqa: S101 - only such doors have secrets (see relay.app)
+    return door.source
+
+
+def _validated(source: Native, request: web.BaseRequest, body: bytes, now: int, position: int) -> Identified:
+    """The caller waits, so the sale is validated here, and refused rather than quarantined."""
+    parsed = source.parse(body)
+    if isinstance(parsed, Malformed):
+        raise _malformed(parsed)
+    if isinstance(parsed, Unmappable):
+        raise Problem(422, "invalid-sale", "the sale has fields that cannot be sent as they are", {}, parsed.reasons)
+    identified = source.identify(request.headers, body, now=now, position=position)
+    if isinstance(identified, NotUnderstood):
+        raise Problem(422, "invalid-sale", "the sale names no order", {}, identified.reasons)
+    return identified
+
+
+def _malformed(found: Malformed) -> Problem:
+    return Problem(400, "malformed-json", f"not JSON, at byte {found.position}: {found.message}")
+
+
+def _only_post(request: web.BaseRequest) -> None:
+    if request.method != "POST":
+        raise Problem(405, "only-post", f"{request.method} does nothing here; send a POST", {"Allow": "POST"})
+
+
+def _only_json(request: web.BaseRequest) -> None:
+    if "Content-Type" in request.headers and request.content_type not in _JSON_LIKE:
+        raise Problem(415, "not-json", f"Content-Type is {request.content_type}; send application/json")

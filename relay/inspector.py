@@ -1,0 +1,99 @@
+"""Maps what was just accepted as soon as there is time, and only to see what it says.
+
+So an order that cannot be mapped, or an update that changes nothing, is known within seconds and not when its turn
+comes. It never sends, holds no lease, and gives way to accepting: under load it goes on in small steps.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from relay.clock import Clock
+from relay.core.delivery import HeadStarts
+from relay.core.events import AttemptMade, EventFound, Happening, Observer, StoreTrouble, Unexpected
+from relay.core.mapping import Made, Maker, conclude
+from relay.core.order import finding_of
+from relay.core.outcome import CannotMap, Outcome
+from relay.core.retry import RetryPolicy
+from relay.store import Settlement, Store, StoreError, Taken
+
+_PENDING_MAX = 10_000
+"""Orders that may wait to be looked at; beyond, they are mapped when their turn to be sent comes."""
+_PAUSE_S = 0.1
+_STEP_BUSY, _STEP_IDLE = 8, 128
+
+
+class Inspector:
+    """Looks at newly accepted orders."""
+
+    def __init__(
+        self,
+        store: Store,
+        makers: Callable[[str], Maker | None],
+        clock: Clock,
+        observe: Observer,
+        is_busy: Callable[[], bool],
+    ) -> None:
+        self._store = store
+        self._makers = makers
+        self._clock = clock
+        self._observe = observe
+        self._is_busy = is_busy
+        self._pending: dict[int, None] = {}
+        self._work = asyncio.Event()
+
+    def offer(self, order_id: int) -> None:
+        """An event of this order was accepted."""
+        if len(self._pending) < _PENDING_MAX:
+            self._pending[order_id] = None
+            self._work.set()
+
+    def __call__(self, happening: Happening) -> None:
+        """An order that was sent has been mapped for it, and need not be looked at."""
+        if isinstance(happening, AttemptMade):
+            self._pending.pop(happening.order_id, None)
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self._work.wait()
+            await self._clock.sleep(_PAUSE_S)  # most of what can leave at once has left by then
+            for _ in range(_STEP_BUSY if self._is_busy() else _STEP_IDLE):
+                if not self._pending:
+                    self._work.clear()
+                    break
+                await self._look(next(iter(self._pending)))
+
+    async def _look(self, order_id: int) -> None:
+        self._pending.pop(order_id)
+        try:
+            taken = await self._store.look(order_id)
+            if taken is None:
+                return
+            found = conclude(self._makers(taken.order.storefront), taken.order, taken.topic, taken.body)
+            if not isinstance(found, Made) and finding_of(found) is not None:
+                await self._record(taken, found)
+        except StoreError as error:
+            self._observe(StoreTrouble("inspecting an order", str(error)))
+
+    async def _record(self, taken: Taken, outcome: Outcome) -> None:
+        order, now = taken.order, self._clock.now()
+        finding = finding_of(outcome)
+        settlement = Settlement(
+            order_id=order.id,
+            token=None,
+            after=order.delivery.after(outcome, now=now, policy=RetryPolicy(), jitter=0.0),
+            now=now,
+            head_starts=HeadStarts(),
+            delivered_digest=order.delivered_digest,
+            finding=finding,
+        )
+        if await self._store.settle(settlement) is None or finding is None:
+            return
+        if isinstance(outcome, CannotMap) and outcome.defect is not None:
+            self._observe(Unexpected(f"mapping order {order.id}", outcome.defect))
+        self._observe(
+            EventFound(
+                order.channel, order.storefront, order.external_id, order.reference, order.revision,
+                finding.disposition, finding.reasons,
+            )
+        )  # fmt: skip

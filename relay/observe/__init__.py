@@ -1,0 +1,1 @@
+"""Seeing: subscribers to what :mod:`relay.core.events` tells."""

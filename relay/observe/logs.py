@@ -1,0 +1,111 @@
+"""One canonical line per event accepted and per attempt, with everything in it, and no personal data beyond ids."""
+
+import logging
+import sys
+from typing import Literal, TextIO, assert_never
+
+import msgspec
+import structlog
+
+from relay.core import instant
+from relay.core.events import (
+    AttemptMade,
+    ChannelPaused,
+    EventAccepted,
+    EventFound,
+    Happening,
+    PermitTaken,
+    RequestRefused,
+    StoreTrouble,
+    Unexpected,
+)
+from relay.core.order import Disposition
+
+Log = structlog.typing.FilteringBoundLogger
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["auto", "json", "console"]
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def logger(level: Level = "info", form: Format = "auto", stream: TextIO | None = None) -> Log:
+    """Where lines go: JSON unless a person is watching the terminal."""
+    out = sys.stderr if stream is None else stream
+    as_json = form == "json" or (form == "auto" and not out.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    tail: list[structlog.typing.Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_json)]
+        if as_json
+        else [structlog.dev.ConsoleRenderer()]
+    )
+    bound: Log = structlog.wrap_logger(
+        structlog.WriteLogger(out),
+        processors=shared + tail,
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        cache_logger_on_first_use=True,
+    )
+    return bound
+
+
+class Logs:
+    """The subscriber that writes the lines."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def __call__(self, happening: Happening) -> None:
+        """Write it."""
+        match happening:
+            case EventAccepted():
+                self._log.info(
+                    "event", storefront=happening.storefront, topic=happening.topic,
+                    disposition=happening.disposition.value, event_id=happening.event_id, order=happening.order,
+                    reference=happening.reference, revision=happening.revision, duplicate_of=happening.duplicate_of,
+                    bytes=happening.bytes, duration_ms=_ms(happening.duration_s),
+                )  # fmt: skip
+            case EventFound():
+                write = self._log.warning if happening.disposition is Disposition.QUARANTINED else self._log.info
+                write(
+                    "found", storefront=happening.storefront, disposition=happening.disposition.value,
+                    order=happening.order, reference=happening.reference, revision=happening.revision,
+                    reasons=[f"{reason.pointer}: {reason.message}" for reason in happening.reasons],
+                )  # fmt: skip
+            case RequestRefused():
+                write = self._log.error if happening.status >= 500 else self._log.warning
+                write(
+                    "refused", storefront=happening.storefront, status=happening.status, type=happening.type,
+                    detail=happening.detail, duration_ms=_ms(happening.duration_s),
+                )  # fmt: skip
+            case AttemptMade():
+                self._attempt(happening)
+            case ChannelPaused():
+                write = self._log.error if happening.is_wrong else self._log.warning
+                write("paused", channel=happening.channel, seconds=happening.seconds, cause=happening.cause)
+            case StoreTrouble():
+                self._log.error("store", what=happening.what, error=happening.error)
+            case Unexpected():
+                self._log.error("unexpected", where=happening.where, exc_info=happening.error)
+            case PermitTaken():
+                pass  # ten lines a second that say nothing
+            case _:
+                assert_never(happening)
+
+    def _attempt(self, made: AttemptMade) -> None:
+        write = self._log.info if made.outcome == "sent" else self._log.warning
+        write(
+            "attempt", channel=made.channel, storefront=made.storefront, order=made.order, reference=made.reference,
+            revision=made.revision, lane=made.lane.value, outcome=made.outcome, status=made.status, code=made.code,
+            message=made.message, duration_ms=_ms(made.duration_s), attempts=made.attempts, state=made.state.value,
+            accepted_to_sent_s=made.accepted_to_sent_s, due_at=instant.iso(made.due_at),
+        )  # fmt: skip
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 2)
+
+
+def _json(event: dict[str, object], **_: object) -> str:
+    return msgspec.json.encode(event, enc_hook=str).decode()

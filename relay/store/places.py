@@ -1,0 +1,65 @@
+"""Where an accepted event ended, or is: exactly one visible place each, derived from what the store remembers."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from relay.core import instant
+from relay.core.delivery import State
+from relay.core.order import Disposition, Order
+from relay.store import Event, Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one event is."""
+
+    name: str
+    """``delivered``, ``superseded``, ``waiting``, ``in flight``, ``sleeping``, ``held``, ``dead``, ``discarded``, or
+    the disposition of an event that goes nowhere: ``duplicate``, ``stale``, ``unchanged``, ``ignored``,
+    ``quarantined``."""
+    words: str
+    """The same for a person."""
+
+
+def of_event(event: Event, timeline: Timeline | None) -> Place:
+    """Where an event is. ``timeline`` is its order's; ``None`` for an event about no order."""
+    reasons = "; ".join(reason.message for reason in event.reasons)
+    if event.disposition is Disposition.DUPLICATE:
+        return Place("duplicate", f"the same webhook as event {event.duplicate_of}")
+    if timeline is None or event.revision is None or event.disposition is Disposition.UNCHANGED:
+        return Place(event.disposition.value, reasons or _WORDS.get(event.disposition, ""))
+    order = timeline.order
+    if event.revision in _sent(timeline):
+        return Place("delivered", f"Jetti took revision {event.revision}")
+    if event.revision < order.revision:
+        return Place("superseded", f"revision {event.revision} was superseded by revision {event.revision + 1}")
+    return of_order(order)
+
+
+def of_order(order: Order) -> Place:
+    """Where an order's newest revision is, and why it is there."""
+    if order.lease is not None:
+        return Place("in flight", f"revision {order.lease.revision} is being sent")
+    cause = "" if order.cause is None else f"{order.cause.code}: {order.cause.message}"
+    match order.state:
+        case State.SENT:
+            return Place("delivered", f"Jetti has revision {order.delivered_revision}")
+        case State.WAITING:
+            last = f"; last: {cause}" if cause else ""
+            return Place("waiting", f"due since {instant.iso(order.due_at)} in lane {order.lane}{last}")
+        case State.SLEEPING:
+            return Place("sleeping", f"attempt {order.attempts + 1} at {instant.iso(order.due_at)}; last: {cause}")
+        case State.DEAD:
+            return Place("dead", f"needs a person: {cause}")
+        case State.HELD | State.DISCARDED:
+            return Place(order.state.value, cause)
+
+
+_WORDS = {
+    Disposition.STALE: "older than what was accepted before it: kept, never sent",
+    Disposition.UNCHANGED: "changes nothing that Jetti sees: kept, not sent",
+}
+
+
+def _sent(timeline: Timeline) -> Iterable[int]:
+    return {attempt.revision for attempt in timeline.attempts if attempt.outcome == "sent"}
