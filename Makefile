@@ -26,12 +26,15 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: $(VENV)/.ready            ## resolve pyproject.toml anew into the two locked, hashed lists
+lock: $(VENV)/.ready            ## resolve pyproject.toml anew into the three locked, hashed lists
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv
 	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --upgrade pyproject.toml -o deploy/requirements.txt
 	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --upgrade --group dev -c deploy/requirements.txt pyproject.toml -o deploy/requirements-dev.txt
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+	  | $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --upgrade -c deploy/requirements-dev.txt - -o deploy/requirements-build.txt
 
 $(VENV)/.ready: deploy/requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)

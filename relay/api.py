@@ -108,7 +108,7 @@ class _Looking:
     async def orders(self, request: web.Request) -> web.Response:
         """Orders by reference or external id."""
         reference = request.query.get("reference", "").strip()
-        if not reference:
+        if not reference or not reference.isprintable():
             raise Problem(400, "no-reference", "say which order: /api/orders?reference=%231001")
         found = await self._store.find(reference, _FOUND_MAX)
         if not found and not reference.startswith("#"):
@@ -117,17 +117,16 @@ class _Looking:
 
     async def order(self, request: web.Request) -> web.Response:
         """One order's timeline, by the relay's own id."""
-        order_id = request.match_info["id"]
-        timeline = await self._store.timeline(int(order_id)) if order_id.isascii() and order_id.isdigit() else None
+        order_id = _whole(request.match_info["id"])
+        timeline = None if order_id is None else await self._store.timeline(order_id)
         if timeline is None:
             raise Problem(404, "unknown-order", "no such order: look it up with /api/orders?reference=…")
         return _json(_timeline(timeline))
 
     async def dead_letters(self, request: web.Request) -> web.Response:
         """What needs a person."""
-        asked = request.query.get("limit", "100")
-        limit = min(int(asked), 1000) if asked.isascii() and asked.isdigit() else 100
-        dead = await self._store.dead_letters(limit)
+        asked = _whole(request.query.get("limit", "100"))
+        dead = await self._store.dead_letters(100 if asked is None else min(asked, 1000))
         return _json({"dead_letters": [_order(d) if isinstance(d, Order) else _event(d, None) for d in dead]})
 
 
@@ -146,7 +145,7 @@ def _channel(
             lane.value: max(0.0, instant.seconds_between(oldest.get((name, lane), now), now)) for lane in Lane
         },
         "orders": {state.value: orders for state, orders in count.items()},
-        "drain_s": round(to_send / channel.rate, 1) if channel.rate else None,
+        "drain_s": round(channel.paused_s + to_send / channel.rate, 1) if to_send else 0.0,
     }
 
 
@@ -207,6 +206,11 @@ def _timeline(timeline: Timeline) -> dict[str, object]:
         "events": [_event(event, timeline) for event in timeline.events],
         "attempts": [_attempt(attempt) for attempt in timeline.attempts],
     }
+
+
+def _whole(text: str) -> int | None:
+    """A number that fits 64 bits; ``None`` for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
 def _json(content: object, status: int = 200) -> web.Response:

@@ -25,7 +25,7 @@ from relay.dispatch import Channel, Dispatcher
 from relay.ingest import Door, Ingest, Limits
 from relay.inspector import Inspector
 from relay.listener import Bounds, Listener
-from relay.observe.logs import Logs, logger
+from relay.observe.logs import Logs, libraries_in, logger
 from relay.observe.metrics import CONTENT_TYPE, ChannelFigures, Metrics
 from relay.store import Receipt, Store
 from relay.store.memory import MemoryStore
@@ -67,14 +67,17 @@ async def running(
     """
     clock = clock or SystemClock()
     metrics = Metrics(version=VERSION, storefronts=settings.storefronts, channels=settings.channels)
-    watching: list[Observer] = [metrics]
-    watching += [Logs(logger(settings.log.level, settings.log.format))] if observers is None else observers
+    watching: list[Observer] = [metrics, *(observers or ())]
 
     def observe(happening: Happening) -> None:
         for observer in watching:
             observer(happening)
 
     async with AsyncExitStack() as stack:
+        if observers is None:
+            log = logger(settings.log.level, settings.log.format)
+            stack.enter_context(libraries_in(log))
+            watching.append(Logs(log))
         store = await open_store(settings)
         stack.push_async_callback(store.close)
         makers = {name: _maker(storefront) for name, storefront in settings.storefronts.items()}
@@ -86,7 +89,7 @@ async def running(
         ingest, inspector = _way_in(settings, relay, makers, clock, observe)
         watching.append(inspector)
         private = await _private(settings, relay, metrics, clock, observe, stack)
-        public = Listener(ingest, _bounds(settings))
+        public = Listener(ingest, _bounds(settings), observe)
         host, port = await public.open(settings.public.listen.host, settings.public.listen.port)
         stack.push_async_callback(public.close, 0.0)
         relay.public_url, relay.private_url = _url(host, port), private

@@ -4,6 +4,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 
 import aiohttp
 
@@ -12,6 +13,9 @@ from relay.core.outcome import EXCERPT_MAX, Answer, Cause, ChannelWrong, Failed,
 
 _READ_MAX = 64 * 1024
 """Bytes of an answer that are read at the most; a problem body is a few hundred."""
+
+_LARGE_BYTES = 512 * 1024
+"""What is larger is written in steps, so that the loop does not stand still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class Destination:
     async def _post(self, sale: bytes) -> Answer:
         request = self._session.post(
             self._endpoint.url,
-            data=sale,
+            data=sale if len(sale) <= _LARGE_BYTES else BytesIO(sale),
             headers=self._endpoint.headers,
             timeout=self._timeout,
             allow_redirects=False,  # a credential must not follow a redirect, and Jetti documents none

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from relay.clock import Clock
 from relay.core.delivery import HeadStarts
@@ -220,6 +220,7 @@ class Ingest:
             if request.content.is_eof():
                 return await request.read()
             async with asyncio.timeout(self._limits.body_timeout_s):
+                await _continue(request)
                 return await request.read()
         except TimeoutError:
             limit_s = self._limits.body_timeout_s
@@ -233,8 +234,11 @@ class Ingest:
         return Problem(503, name, detail, {"Retry-After": str(self._limits.retry_after_s)})
 
     def _refuse(self, request: web.BaseRequest, problem: Problem, started: float) -> web.Response:
-        named = request.path.split("/")[2:3]
-        storefront = named[0] if named and named[0] in self._doors else "unknown"
+        match request.path.split("/"):
+            case ["", "webhooks", name] if name in self._doors:
+                storefront = name
+            case _:
+                storefront = "unknown"
         took_s = self._clock.monotonic() - started
         self._observe(RequestRefused(storefront, problem.status, problem.name, problem.detail, took_s))
         response = web.Response(
@@ -306,6 +310,13 @@ def _validated(source: Native, request: web.BaseRequest, body: bytes, now: int, 
 
 def _malformed(found: Malformed) -> Problem:
     return Problem(400, "malformed-json", f"not JSON, at byte {found.position}: {found.message}")
+
+
+async def _continue(request: web.BaseRequest) -> None:
+    """A client that asked first (RFC 9110, 10.1.1) is told to go on: by now we want the body."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer itself has not begun
 
 
 def _only_post(request: web.BaseRequest) -> None:

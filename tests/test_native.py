@@ -33,6 +33,17 @@ def test_a_body_is_tied_to_its_order() -> None:
     assert (event.external_id, event.reference) == ("5001", "1001")
 
 
+@pytest.mark.parametrize(
+    ("written", "external_id"),
+    [("5001", "5001"), ('"5001"', "5001"), ("5001.0", "5001"), ("1e3", "1000"), ("5.5", None)],
+)
+def test_an_id_is_the_same_for_the_order_and_its_sale(written: str, external_id: str | None) -> None:
+    body = BODY.replace(b'"externalId": 5001', b'"externalId": ' + written.encode(), 1)
+    event, made = identified(body), NATIVE.parse(body)
+    assert (event.external_id if isinstance(event, Upsert) else None) == external_id
+    assert (made.sale.external_id if isinstance(made, Mapped) else None) == external_id
+
+
 def test_the_version_is_the_clients_where_it_gives_one_else_there_is_none() -> None:
     told = instant.parse("2026-01-01T00:00:00Z")
     assert upsert(b'{"externalId":1,"updatedAt":"2026-01-01T00:00:00Z"}').version == told

@@ -69,11 +69,18 @@ def sandbox(  # noqa: PLR0913 - one option each
     _run(until_stopped())
 
 
-def demo() -> None:
+def demo(
+    *,
+    orders: Annotated[
+        int, typer.Option(help="Old orders that are updated; a fifth as many are new.", min=20, max=2000)
+    ] = 200,
+    rate: Annotated[float, typer.Option(help="Requests per second that Jetti takes.", min=1, max=20)] = 10.0,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the folder with store, configuration and log.")] = False,
+) -> None:
     """See the main job done on this machine: a sandbox, a relay, a few hundred webhooks. Needs no account."""
-    from relay.demo import run
+    from relay.demo import Plan, run
 
-    if not _run(run(out)):
+    if not _run(run(out, Plan(orders, rate, keep))):
         raise typer.Exit(1)
 
 

@@ -1,12 +1,14 @@
 """``status`` and ``order``: what a running relay says, over its private API."""
 
 import json
+from http.client import HTTPException
 from typing import Annotated, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
-from urllib.request import Request, urlopen
+from urllib.request import ProxyHandler, Request, build_opener
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from relay.cli.terms import ConfigFile, Json, fail, out, plain, settings_from
@@ -15,7 +17,8 @@ Url = Annotated[
     str | None, typer.Option("--url", help="The relay's private address. Default: private.listen of the configuration.")
 ]
 _TIMEOUT_S = 10
-_HEADINGS = ("pace", "in flight", "new", "oldest new", "updates", "oldest", "sleeping", "dead", "sent", "gone in")
+_DIRECT = build_opener(ProxyHandler({}))
+"""No proxy: neither the token nor the question is any of its business."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,11 +33,13 @@ def status(config: ConfigFile = None, url: Url = None, as_json: Json = False) ->
     if as_json:
         print(json.dumps(found, indent=2))
         return
-    ready = "[green]ready[/]" if found["ready"] else f"[red]not ready[/]: {'; '.join(found['reasons'])}"
-    out.print(f"order-relay {found['version']}: {ready}, up since {found['started_at']}")
-    out.print(_channels(found["channels"]))
+    ready = "[green]ready[/]" if found["ready"] else f"[red]not ready[/]: {plain('; '.join(found['reasons']))}"
+    up = f"up since {found['started_at'][:16].replace('T', ' ')} UTC"
+    out.print(f"order-relay {found['version']}, {up}: {ready}", soft_wrap=True)
+    for name, channel in found["channels"].items():
+        _print_channel(name, channel)
     if found["events_without_order"]:
-        out.print(f"[yellow]{found['events_without_order']} events from which no order could be read[/]")
+        out.print(f"\n[yellow]{found['events_without_order']} events from which no order could be read[/]")
 
 
 def order(
@@ -55,74 +60,79 @@ def order(
         _print_timeline(timeline)
 
 
-def _channels(channels: dict[str, Any]) -> Table:
-    table = Table("channel", title_justify="left")
-    for heading in (
-        "pace",
-        "in flight",
-        "new",
-        "oldest new",
-        "updates",
-        "oldest",
-        "sleeping",
-        "dead",
-        "sent",
-        "gone in",
-    ):
-        table.add_column(heading, justify="right")
-    for name, channel in channels.items():
-        waiting, oldest, orders = channel["waiting"], channel["oldest_due_age_s"], channel["orders"]
-        table.add_row(
-            name + (f" (paused {channel['paused_s']:.0f} s)" if channel["paused_s"] else ""),
-            f"{channel['rate']:g}/s",
-            str(channel["in_flight"]),
-            str(waiting["new"]),
-            _age(oldest["new"]),
-            str(waiting["update"] + waiting["replay"]),
-            _age(max(oldest["update"], oldest["replay"])),
-            str(orders["sleeping"]),
-            f"[red]{orders['dead']}[/]" if orders["dead"] else "0",
-            str(orders["sent"]),
-            _age(channel["drain_s"] or 0.0),
-        )
-    return table
+def _print_channel(name: str, channel: dict[str, Any]) -> None:
+    """One block a channel, the two figures that matter first: it stays readable in 80 columns."""
+    waiting, oldest, orders = channel["waiting"], channel["oldest_due_age_s"], channel["orders"]
+    paused = f"  [yellow]paused for {_age(channel['paused_s'])} more[/]" if channel["paused_s"] else ""
+    out.print(f"\n[bold]{plain(name)}[/] ({channel['mode']}){paused}")
+    waits = f"{waiting['new']} new, {waiting['update']} updates"
+    if waiting["update"]:
+        waits += f" (oldest {_age(oldest['update'])})"
+    if waiting["replay"]:
+        waits += f", {waiting['replay']} replays (oldest {_age(oldest['replay'])})"
+    rows = {
+        "oldest new order": _age(oldest["new"]) if waiting["new"] else "none waits",
+        "backlog gone in": _age(channel["drain_s"]) if orders["waiting"] + orders["sleeping"] else "empty",
+        "waiting": waits,
+        "not due yet": str(orders["sleeping"]),
+        "dead letters": f"[red]{orders['dead']}[/]" if orders["dead"] else "none",
+        "delivered": str(orders["sent"]),
+        "pace": f"{channel['rate']:g} requests/s, {channel['in_flight']} in flight",
+    }
+    for label, value in rows.items():
+        out.print(f"  {label:<18}{value}")
 
 
 def _print_timeline(timeline: dict[str, Any]) -> None:
     known = timeline["order"]
-    out.print(
-        f"[bold]{known['reference'] or known['external_id']}[/] of {known['storefront']}, id {known['external_id']}"
-    )
-    out.print(f"  now: [bold]{known['place']}[/], {plain(known['why'])}")
-    table = Table("when", "what", "revision", "came to", "why")
+    name = plain(known["reference"] or known["external_id"])
+    out.print(f"[bold]{name}[/] of {known['storefront']}, id {plain(known['external_id'])}", soft_wrap=True)
+    out.print(f"now [bold]{known['place']}[/]: {plain(known['why'])}", soft_wrap=True)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("when (UTC)", no_wrap=True, min_width=14)
+    table.add_column("what", overflow="fold", max_width=22)
+    table.add_column("rev", justify="right", no_wrap=True, min_width=3)
+    table.add_column("came to", overflow="fold", max_width=14)
+    table.add_column("why", overflow="fold")
     rows = [(e["received_at"], e["topic"], e["revision"], e["place"], e["why"]) for e in timeline["events"]]
     rows += [
-        (a["started_at"], "attempt", a["revision"], f"{a['outcome']} {a['status'] or ''}", a["message"])
+        (a["started_at"], "attempt", a["revision"], f"{a['outcome']} {a['status'] or ''}", _said(a))
         for a in timeline["attempts"]
     ]
-    for row in sorted(rows, key=lambda row: str(row[0])):
-        table.add_row(*("" if cell is None else plain(str(cell)) for cell in row))
+    for at, *cells in sorted(rows, key=lambda row: str(row[0])):
+        table.add_row(_short(at), *("" if cell is None else plain(str(cell)) for cell in cells))
     out.print(table)
+
+
+def _said(attempt: dict[str, Any]) -> str:
+    return ": ".join(part for part in (attempt["code"], attempt["message"]) if part)
+
+
+def _short(at: str) -> str:
+    """``2026-11-21T19:22:06.382483Z`` as ``11-21 19:22:06``."""
+    return at[5:19].replace("T", " ")
 
 
 def _age(seconds: float) -> str:
     if seconds < 100:
-        return f"{seconds:.1f} s" if seconds else "-"
+        return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _get(config: Any, url: str | None, path: str) -> Any:
     settings = settings_from(config)
+    if url is None and settings.private.listen.port == 0:
+        fail("private.listen has port 0, so only the relay knows its address: give the one it printed with --url")
     base = (url or f"http://{settings.private.listen}").rstrip("/")
     token = settings.private.token
     headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
     request = Request(base + path, headers=headers)  # noqa: S310 - the operator's own address
     try:
-        with urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
+        with _DIRECT.open(request, timeout=_TIMEOUT_S) as response:
             return json.load(response)
     except HTTPError as error:
         detail = json.load(error).get("detail", "") if error.headers.get_content_subtype() == "problem+json" else ""
         fail(f"the relay at {base} answered {error.code}: {detail or error.reason}")
-    except (URLError, OSError, ValueError) as error:
+    except (URLError, HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         fail(f"no relay answers at {base}: {reason}. Is it running, and is private.listen right?")

@@ -5,6 +5,7 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from relay.config import ConfigError, Settings, load
 
@@ -34,5 +35,5 @@ def settings_from(config: Path | None, *, serving: bool = False) -> Settings:
 
 
 def plain(text: str) -> str:
-    """Text in which brackets are brackets: ``[channels.main]`` is no markup."""
-    return text.replace("[", r"\[")
+    """Text in which brackets are brackets (``[channels.main]`` is no markup) and nothing moves the cursor."""
+    return escape("".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text))

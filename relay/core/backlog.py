@@ -28,7 +28,7 @@ class Backlog:
     def __init__(self, limit: int = 1024) -> None:
         self._limit = limit
         self._window: list[Waiting] = []
-        self._known: set[int] = set()
+        self._known: dict[int, Waiting] = {}
         # Nothing beyond the window is known to exist until the store has been asked for the first time.
         self._horizon: Waiting | None = Waiting(-(2**63), 0)
         self._refilling = False
@@ -49,22 +49,26 @@ class Backlog:
         """A delivery began to wait. Beyond the horizon it is left to the store."""
         if self._refilling:
             self._arrived.append(waiting)
+        known = self._known.get(waiting.order_id)
+        if known == waiting:
+            return
+        if known is not None:  # it left the backlog behind our back, and came back to another place
+            self._window.remove(known)
+            del self._known[waiting.order_id]
         if self._horizon is not None and waiting > self._horizon:
             return
-        if waiting.order_id in self._known:
-            return
         insort(self._window, waiting)
-        self._known.add(waiting.order_id)
+        self._known[waiting.order_id] = waiting
         if len(self._window) > self._limit:
             self._horizon = dropped = self._window.pop()
-            self._known.discard(dropped.order_id)
+            del self._known[dropped.order_id]
 
     def most_urgent(self) -> Waiting | None:
         """Take the head out of the window; ``None`` if the window is empty."""
         if not self._window:
             return None
         head = self._window.pop(0)
-        self._known.discard(head.order_id)
+        del self._known[head.order_id]
         return head
 
     def begin_refill(self) -> int:
@@ -79,6 +83,10 @@ class Backlog:
         answered = list(head)
         # The horizon moves first, so that offers which arrived while the store was read are judged by the new one.
         self._horizon = answered[-1] if len(answered) >= asked else None
+        # The answer replaces the window. What it does not name has left the backlog, or lies beyond the new horizon:
+        # kept, it would push the horizon past deliveries that the window has never seen.
+        self._window.clear()
+        self._known.clear()
         for waiting in (*answered, *self._arrived):
             self.offer(waiting)
         self._arrived.clear()

@@ -43,7 +43,7 @@ class Lane(StrEnum):
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.WAITING: frozenset({State.WAITING, State.SLEEPING, State.HELD, State.SENT, State.DEAD}),
-    State.SLEEPING: frozenset({State.WAITING, State.DEAD, State.DISCARDED}),
+    State.SLEEPING: frozenset({State.WAITING, State.SENT, State.DEAD, State.DISCARDED}),
     State.HELD: frozenset({State.WAITING, State.DEAD, State.DISCARDED}),
     State.SENT: frozenset({State.WAITING}),
     State.DEAD: frozenset({State.WAITING, State.DISCARDED}),

@@ -148,9 +148,9 @@ class Answer:
 
 
 class _Problem(msgspec.Struct):
-    title: str = ""
-    type: str = ""
-    detail: str = ""
+    title: object = ""
+    type: object = ""
+    detail: object = ""
 
 
 _problem = msgspec.json.Decoder(_Problem)
@@ -179,10 +179,16 @@ def _read_problem(answer: Answer) -> tuple[str, str]:
         problem = _problem.decode(answer.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         problem = _Problem()
-    code = problem.title or problem.type.rpartition("#")[2]
+    title = _text(problem.title)
+    code = title or _text(problem.type).rpartition("#")[2]
     if not code.startswith("api."):
         code = f"http_{answer.status}"
-    return code[:200], (problem.detail or problem.title or f"Jetti answered {answer.status}")[:EXCERPT_MAX]
+    return code[:200], (_text(problem.detail) or title or f"Jetti answered {answer.status}")[:EXCERPT_MAX]
+
+
+def _text(member: object) -> str:
+    """A problem's member; one of the wrong type counts as absent (RFC 9457, 3.1) and costs the others nothing."""
+    return member if isinstance(member, str) else ""
 
 
 def _retry_after_s(header: str | None, now: Instant) -> float | None:
@@ -194,7 +200,7 @@ def _retry_after_s(header: str | None, now: Instant) -> float | None:
         return float(text[:9])
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a year, or an offset, beyond what a C integer holds
         return None
     aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     return max(0.0, instant.seconds_between(now, instant.of(aware)))

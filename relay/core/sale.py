@@ -38,6 +38,7 @@ PHONE_MAX_CHARACTERS = 30
 """Jetti's customer schema."""
 
 _NOTHING = Decimal(0)
+_ID_LIMIT = 10**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,24 @@ def _text(value: object) -> str:
     raise _fault(f"expected text, found {exact.kind(value)}")
 
 
+def identifier(value: object) -> str | None:
+    """An id as the text Jetti is to be sent, from text or a whole number; ``None`` for what can be no id.
+
+    1 to 255 printable characters: ids are stored, logged and looked up.
+    """
+    if isinstance(value, Decimal) and value.is_finite() and exact.decimals(value) == 0 and abs(value) < _ID_LIMIT:
+        value = int(value)  # some clients write 5001.0
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _ID_LIMIT:
+        value = str(value)
+    usable = isinstance(value, str) and value.strip() and len(value) <= 255 and value.isprintable()
+    return value if usable and isinstance(value, str) else None
+
+
 def _identifier(value: object) -> str:
-    identifier = _text(value)
-    if not identifier.strip() or len(identifier) > 255 or not identifier.isprintable():
+    found = identifier(value)
+    if found is None:
         raise _fault("expected an identifier of 1 to 255 printable characters")
-    return identifier
+    return found
 
 
 _FLAGS: Final[dict[object, bool]] = {True: True, False: False, "true": True, "false": False}

@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, TextIO, assert_never
 
 import msgspec
@@ -39,7 +41,8 @@ def logger(level: Level = "info", form: Format = "auto", stream: TextIO | None =
     tail: list[structlog.typing.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_json)]
         if as_json
-        else [structlog.dev.ConsoleRenderer()]
+        # Its default shows the local variables of every frame, and those may hold secrets and orders.
+        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     )
     bound: Log = structlog.wrap_logger(
         structlog.WriteLogger(out),
@@ -48,6 +51,34 @@ def logger(level: Level = "info", form: Format = "auto", stream: TextIO | None =
         cache_logger_on_first_use=True,
     )
     return bound
+
+
+class Libraries(logging.Handler):
+    """Puts what the libraries complain of into the same log, so that it has one form."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write it."""
+        write = self._log.error if record.levelno >= logging.ERROR else self._log.warning
+        if record.name == "aiohttp.server":  # its exceptions quote the request, which may hold anything
+            kind = record.exc_info[0] if record.exc_info else None
+            write("library", logger=record.name, message=record.msg, error=None if kind is None else kind.__name__)
+        else:
+            write("library", logger=record.name, message=record.getMessage(), exc_info=record.exc_info)
+
+
+@contextmanager
+def libraries_in(log: Log) -> Iterator[None]:
+    """For the time of the block, the libraries' warnings and errors are lines of this log."""
+    handler, root = Libraries(log), logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
 
 
 class Logs:
@@ -94,12 +125,14 @@ class Logs:
                 assert_never(happening)
 
     def _attempt(self, made: AttemptMade) -> None:
+        # What Jetti says of an order may quote the order; the code is for the log, the words are in the timeline.
+        ours = made.status is None
         write = self._log.info if made.outcome == "sent" else self._log.warning
         write(
             "attempt", channel=made.channel, storefront=made.storefront, order=made.order, reference=made.reference,
             revision=made.revision, lane=made.lane.value, outcome=made.outcome, status=made.status, code=made.code,
-            message=made.message, duration_ms=_ms(made.duration_s), attempts=made.attempts, state=made.state.value,
-            accepted_to_sent_s=made.accepted_to_sent_s, due_at=instant.iso(made.due_at),
+            message=made.message if ours else "", duration_ms=_ms(made.duration_s), attempts=made.attempts,
+            state=made.state.value, accepted_to_sent_s=made.accepted_to_sent_s, due_at=instant.iso(made.due_at),
         )  # fmt: skip
 
 

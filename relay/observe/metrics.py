@@ -41,11 +41,15 @@ from relay.store import Tally
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
-disable_created_metrics()  # a second series for every counter, which nobody reads
+disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs is not typed; a second series for every counter, which nobody reads
 
 _FAST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SLOW_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _WAIT_S = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400)
+_WITHOUT_REQUEST = frozenset({"unchanged", "cannot_map"})
+_FOUND = (Disposition.UNCHANGED, Disposition.QUARANTINED)
+_ALARMING = (("401", "bad-signature"), ("503", "busy"), ("503", "store-failed"))
+"""Refusals of a known storefront that someone should hear of, the first one included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +167,16 @@ class Metrics:
             self._request_s.labels(storefront)
             for disposition in Disposition:
                 self._accepted.labels(storefront, disposition)
+            for disposition in _FOUND:
+                self._found.labels(storefront, disposition)
+            for status, kind in _ALARMING:
+                self._refused.labels(storefront, status, kind)
         for channel in self._channels:
             self._attempt_s.labels(channel)
             self._permit_s.labels(channel)
             for lane in Lane:
                 self._waited_s.labels(channel, lane)
-            for outcome in OUTCOMES:
+            for outcome in sorted(set(OUTCOMES) - _WITHOUT_REQUEST):
                 self._attempts.labels(channel, outcome)
             for cause in ("wrong", "throttled"):
                 self._pauses.labels(channel, cause)

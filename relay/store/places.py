@@ -31,9 +31,12 @@ def of_event(event: Event, timeline: Timeline | None) -> Place:
     order = timeline.order
     if event.revision in _sent(timeline):
         return Place("delivered", f"Jetti took revision {event.revision}")
-    if event.revision < order.revision:
+    in_flight = None if order.lease is None else order.lease.revision
+    if event.revision < order.revision and event.revision != in_flight:
         return Place("superseded", f"revision {event.revision} was superseded by revision {event.revision + 1}")
-    return of_order(order)
+    if in_flight in (None, event.revision):
+        return of_order(order)
+    return Place("waiting", f"sent after revision {in_flight}, which is being sent")
 
 
 def of_order(order: Order) -> Place:

@@ -193,7 +193,7 @@ class SqliteStore:
                 case Settlement(order_id):
                     ids[order_id] = None
         orders = {order.id: order for order in self._orders_by_id(list(ids))}
-        orders.update((order.id, order) for order in self._orders_by_key(list(keys)))
+        orders.update((order.id, order) for order in self._orders_by_key(keys))
         return Ledger(
             orders=orders.values(),
             seen=self._seen(digests),
@@ -264,21 +264,28 @@ class SqliteStore:
     def _seen(self, digests: Sequence[bytes]) -> dict[bytes, int]:
         if not digests:
             return {}
-        query = f"SELECT dedupe_key, id FROM events WHERE dedupe_key IN ({_marks(digests)})"  # noqa: S608
-        return dict(self._writer.execute(query, digests))
+        asked = _padded(digests)
+        query = f"SELECT dedupe_key, id FROM events WHERE dedupe_key IN ({_marks(asked)})"  # noqa: S608
+        return dict(self._writer.execute(query, asked))
 
     def _orders_by_id(self, ids: Sequence[int]) -> list[Order]:
         if not ids:
             return []
-        query = f"SELECT {_ORDERS} FROM orders WHERE id IN ({_marks(ids)})"  # noqa: S608
-        return [self._order(row) for row in self._writer.execute(query, ids)]
+        asked = _padded(ids)
+        query = f"SELECT {_ORDERS} FROM orders WHERE id IN ({_marks(asked)})"  # noqa: S608
+        return [self._order(row) for row in self._writer.execute(query, asked)]
 
-    def _orders_by_key(self, keys: Sequence[tuple[str, str]]) -> list[Order]:
-        if not keys:
-            return []
-        marks = ", ".join(["(?, ?)"] * len(keys))
-        query = f"SELECT {_ORDERS} FROM orders WHERE (storefront, external_id) IN (VALUES {marks})"  # noqa: S608
-        return [self._order(row) for row in self._writer.execute(query, [part for key in keys for part in key])]
+    def _orders_by_key(self, keys: Iterable[tuple[str, str]]) -> list[Order]:
+        """Storefront by storefront: a row value among many is not looked up in the index but searched for."""
+        by_storefront: dict[str, list[str]] = {}
+        for storefront, external_id in keys:
+            by_storefront.setdefault(storefront, []).append(external_id)
+        orders: list[Order] = []
+        for storefront, external_ids in by_storefront.items():
+            asked = _padded(external_ids)
+            query = f"SELECT {_ORDERS} FROM orders WHERE storefront = ? AND external_id IN ({_marks(asked)})"  # noqa: S608
+            orders += [self._order(row) for row in self._writer.execute(query, [storefront, *asked])]
+        return orders
 
     def _due(self, wake: _Wake) -> list[int]:
         rows = self._writer.execute(_DUE, (wake.channel, wake.now, wake.limit))
@@ -307,12 +314,12 @@ class SqliteStore:
         return await self._read(read)
 
     async def head(self, channel: str, limit: int) -> Sequence[Waiting]:
-        # What is leased still waits in the table: ask for as many more.
-        more = limit + len(self._leases)
-
         def read(reader: sqlite3.Connection) -> Sequence[Waiting]:
+            # What is leased still waits in the table: ask for as many more. Leases come and go while we read; counted
+            # and left out by one view of them, a full backlog never looks like one that ends here.
+            leased = frozenset(self._leases)
+            more = limit + len(leased)
             lanes = [map(_waiting, reader.execute(_HEAD, (channel, lane, more)).fetchall()) for lane in Lane]
-            leased = self._leases
             return list(islice((waiting for waiting in merge(*lanes) if waiting.order_id not in leased), limit))
 
         return await self._read(read)
@@ -481,6 +488,11 @@ def _unpack(connection: sqlite3.Connection, query: str, key: int) -> bytes | Non
 
 def _marks(values: Sequence[object]) -> str:
     return ", ".join("?" * len(values))
+
+
+def _padded(values: Sequence[T]) -> Sequence[T]:
+    """Repeated at the end up to a power of two, so that few different statements are prepared."""
+    return [*values, *[values[-1]] * ((1 << (len(values) - 1).bit_length()) - len(values))]
 
 
 def _chunks(rows: Sequence[T]) -> Iterable[Sequence[T]]:

@@ -86,7 +86,7 @@ class Native:
             head = _heads.decode(body)
         except (ValueError, RecursionError) as error:
             return NotUnderstood((Reason("", f"not a manual sale: {error}"),), key, _TOPIC)
-        external_id = _external_id(head.external_id)
+        external_id = sales.identifier(head.external_id)
         if external_id is None:
             reason = Reason("/externalId", "expected an identifier of 1 to 255 printable characters")
             return NotUnderstood((reason,), key, _TOPIC)
@@ -160,13 +160,6 @@ def _dedupe_key(headers: Headers, body: bytes, now: Instant, position: int) -> s
     if given and len(given) <= _HEADER_MAX_CHARACTERS and given.isascii() and given.isprintable():
         return f"{given}:{digest}:{position}"
     return f"at:{now}:{digest}:{position}"
-
-
-def _external_id(value: object) -> str | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    usable = isinstance(value, str) and value.strip() and len(value) <= 255 and value.isprintable()
-    return value if usable and isinstance(value, str) else None
 
 
 def _reference(value: object) -> str | None:

@@ -5,7 +5,7 @@ libraries. What shapes this module: only the body is signed, headers are not, an
 is a hint, and what cancels an order is in the body; so a replay is met by the webhook's id and by the order's own
 ``updated_at``; and the one header that could push a version into the future is not believed when it does.
 
-The mapping into a sale is in :mod:`relay.core.sources.shopify_order`.
+The mapping into a sale is in :mod:`relay.core.sources.shopify.mapping`.
 """
 
 import hashlib
@@ -33,7 +33,9 @@ from relay.core.sources import (
     Upsert,
     moment,
 )
-from relay.core.sources.shopify_order import ShopifyRules, order_id, to_sale
+from relay.core.sources.shopify.mapping import to_sale
+from relay.core.sources.shopify.rules import ShopifyRules
+from relay.core.sources.shopify.shape import order_id
 
 __all__ = ["Shopify", "ShopifyRules"]
 
@@ -130,7 +132,7 @@ class Shopify:
         return _order(head, external_id, headers, body, topic, now)
 
     def sale(self, body: bytes, topic: str) -> Mapped | Unmappable:
-        """The order as a manual sale; see :func:`relay.core.sources.shopify_order.to_sale`."""
+        """The order as a manual sale; see :func:`relay.core.sources.shopify.mapping.to_sale`."""
         return to_sale(body, topic, self.rules)
 
 

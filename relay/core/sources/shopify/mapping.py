@@ -4,10 +4,9 @@ Where Shopify leaves a choice, :class:`ShopifyRules` has it; what a sale cannot 
 would make a wrong sale is a reason not to make one. Amounts are text in Shopify's JSON and stay exact.
 """
 
-import re
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Context, Decimal
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -16,8 +15,9 @@ from relay.core import exact, instant
 from relay.core import sale as sales
 from relay.core.sale import CancelReason, Reason
 from relay.core.sources import Mapped, Unmappable, moment
+from relay.core.sources.shopify.rules import ShopifyRules
+from relay.core.sources.shopify.shape import Address, Allocation, Customer, Line, Order, opened, order_id, presentment
 
-_INT64_MAX = 2**63 - 1
 _ROUNDED_DECIMALS = Decimal("0.000001")
 _ARITHMETIC = Context(prec=80, rounding=ROUND_HALF_UP)  # wider than any product of what exact.money lets in
 _CANCELLED_TOPIC, _CREATED_TOPIC = "orders/cancelled", "orders/create"
@@ -29,149 +29,11 @@ _CANCEL_REASONS: dict[object, CancelReason] = {
 }  # Shopify also knows "staff" and "other"; Jetti has "other" for both
 
 
-@dataclass(frozen=True, slots=True)
-class ShopifyRules:
-    """What the operator decides about Shopify's orders. The defaults send what the order says, nothing invented."""
-
-    money: Literal["shop", "presentment"] = "shop"
-    """Amounts in the shop's currency, or in the one the buyer saw. One side for the whole order."""
-    discounts: Literal["gross", "net"] = "gross"
-    """``gross``: prices before discounts, the discounts' sum in ``saleDefaults.discounts``; ``net``: prices after."""
-    taxes: Literal["leave", "send"] = "leave"
-    """``leave``: Jetti calculates; ``send``: the order's tax, with ``taxCalculation: custom``."""
-    test_orders: Literal["ignore", "send"] = "ignore"
-    """Orders of the test gateway, and the admin's test notification."""
-    variant: Literal["id", "sku", "both"] = "id"
-    """What connects a line to Jetti's catalogue; a line without the one has the other."""
-    custom_item_sku: str | None = None
-    """The SKU for items that have neither variant nor SKU; without it their orders cannot be mapped."""
-    find_or_create_channel_variant: bool | None = None
-    """Jetti's option of this name. ``None``: only where a line has no variant id, for which Jetti requires it."""
-    removed_lines: Literal["zero", "omit"] = "zero"
-    """Lines refunded or edited away: sent with quantity 0, or left out. An ``orders/create`` leaves them out."""
-    gift_cards: Literal["unrouted", "send", "drop"] = "unrouted"
-    """Gift cards: sent with ``orderRouting: ignore``, sent like goods, or left out."""
-    tips: Literal["drop", "send"] = "drop"
-    """Tips that are lines: left out, or sent like goods."""
-    fallback_email: str | None = None
-    """For orders without an e-mail address (Jetti requires one); without it such orders cannot be mapped."""
-    country: Literal["code", "name"] = "code"
-    province: Literal["code", "name"] = "code"
-    """Jetti's samples have codes (``IT``, ``BA``); the other form is the fallback."""
-    company_in_line_two: bool = False
-    """Put an address's company, for which a sale has no column, in front of its second line."""
-    service_level: Literal["none", "code", "source", "carrier_identifier"] = "none"
-    """Which field of a shipping line is its ``serviceLevel``; Shopify has none that means it."""
-    hidden_properties: bool = False
-    """Send item properties whose name starts with an underscore, which storefronts hide by convention."""
-    note_attributes: bool = False
-    """Append the order's additional details to its notes, a line each."""
-
-
-class _Address(msgspec.Struct, gc=False):
-    first_name: Any = None
-    last_name: Any = None
-    name: Any = None
-    company: Any = None
-    address1: Any = None
-    address2: Any = None
-    city: Any = None
-    province: Any = None
-    province_code: Any = None
-    zip: Any = None
-    country: Any = None
-    country_code: Any = None
-    phone: Any = None
-
-
-class _Customer(msgspec.Struct, gc=False):
-    first_name: Any = None
-    last_name: Any = None
-    email: Any = None
-    phone: Any = None
-
-
-class _Money(msgspec.Struct, gc=False):
-    amount: Any = None
-    currency_code: Any = None
-
-
-class _MoneySet(msgspec.Struct, gc=False):
-    presentment_money: _Money | None = None
-
-
-class _Allocation(msgspec.Struct, gc=False):
-    amount: Any = None
-    amount_set: msgspec.Raw | UnsetType = UNSET
-
-
-class _Line(msgspec.Struct, gc=False):
-    id: Any = None
-    name: Any = None
-    title: Any = None
-    quantity: Any = None
-    current_quantity: Any = None
-    price: Any = None
-    price_set: msgspec.Raw | UnsetType = UNSET
-    taxable: Any = None
-    variant_id: Any = None
-    sku: Any = None
-    properties: Any = None
-    gift_card: Any = None
-    tip: Any = None
-    duties: Any = None
-    discount_allocations: list[_Allocation] | None = None
-
-
-class _ShippingLine(msgspec.Struct, gc=False):
-    code: Any = None
-    title: Any = None
-    source: Any = None
-    carrier_identifier: Any = None
-    price: Any = None
-    price_set: msgspec.Raw | UnsetType = UNSET
-    discounted_price: Any = None
-    discounted_price_set: msgspec.Raw | UnsetType = UNSET
-    is_removed: Any = None
-
-
-class _Order(msgspec.Struct, gc=False):
-    id: Any = None
-    name: Any = None
-    order_number: Any = None
-    created_at: Any = None
-    updated_at: Any = None
-    cancelled_at: Any = UNSET
-    cancel_reason: Any = None
-    email: Any = None
-    contact_email: Any = None
-    phone: Any = None
-    currency: Any = None
-    presentment_currency: Any = None
-    note: Any = None
-    note_attributes: Any = None
-    taxes_included: Any = None
-    total_tax: Any = None
-    total_tax_set: msgspec.Raw | UnsetType = UNSET
-    total_tip_received: Any = None
-    customer: _Customer | None = None
-    billing_address: _Address | None = None
-    shipping_address: _Address | None = None
-    line_items: list[_Line] | None = None
-    shipping_lines: list[_ShippingLine] | None = None
-    order: msgspec.Raw | UnsetType = UNSET
-
-
-_STEPS = re.compile(r"[a-z0-9_]+")
-_orders = msgspec.json.Decoder(_Order, float_hook=exact.number)
-_money_sets = msgspec.json.Decoder(_MoneySet, float_hook=exact.number)
-
-
 @dataclass(slots=True)
 class _Mapping:
     """One order on its way: the rules, and what was found."""
 
-    order: _Order
+    order: Order
     topic: str
     rules: ShopifyRules
     root: str = ""
@@ -183,15 +45,6 @@ class _Mapping:
 
     def note(self, pointer: str, message: str) -> None:
         self.notes.append(Reason(self.root + pointer, message))
-
-
-def order_id(value: object) -> str | None:
-    """Shopify's 64-bit ids, as numbers or as text of digits; one text per id. ``None`` for anything else."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
-        value = int(value)
-    if type(value) is int and 0 < value <= _INT64_MAX:
-        return str(value)
-    return None
 
 
 def to_sale(body: bytes, topic: str, rules: ShopifyRules) -> Mapped | Unmappable:
@@ -207,10 +60,12 @@ def to_sale(body: bytes, topic: str, rules: ShopifyRules) -> Mapped | Unmappable
 
 
 def _mapped(body: bytes, topic: str, rules: ShopifyRules) -> Mapped | Unmappable:
-    mapping = _opened(body, topic, rules)
-    if isinstance(mapping, Reason):
-        return Unmappable((mapping,))
-    if mapping.order.line_items is None:
+    found = opened(body)
+    if isinstance(found, Reason):
+        return Unmappable((found,))
+    order, root = found
+    mapping = _Mapping(order, topic, rules, root)
+    if order.line_items is None:
         mapping.refuse("/line_items", "the webhook is trimmed: take include_fields off its subscription, then resend")
         return Unmappable(tuple(mapping.reasons))
     payload = _payload(mapping)
@@ -220,19 +75,6 @@ def _mapped(body: bytes, topic: str, rules: ShopifyRules) -> Mapped | Unmappable
     if isinstance(made, tuple):
         return Unmappable(made)
     return Mapped(_with_cancellation(made, mapping), tuple(mapping.notes))
-
-
-def _opened(body: bytes, topic: str, rules: ShopifyRules) -> _Mapping | Reason:
-    try:
-        order, root = _orders.decode(body), ""
-        if order.id is None and order.order is not UNSET:
-            order, root = _orders.decode(order.order), "/order"
-    except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$")
-        return Reason("".join("/" + step for step in _STEPS.findall(path)), message)
-    except ValueError as error:
-        return Reason("", f"not JSON: {error}")
-    return _Mapping(order, topic, rules, root)
 
 
 def _payload(mapping: _Mapping) -> dict[str, object]:
@@ -298,7 +140,7 @@ def _notes(mapping: _Mapping) -> str | None:
     return "\n".join(filter(None, [note, *(f"{name}: {value}" for name, value in attributes)]))
 
 
-def _address(kind: str, address: _Address | None, mapping: _Mapping) -> dict[str, object]:
+def _address(kind: str, address: Address | None, mapping: _Mapping) -> dict[str, object]:
     """An address's columns. One that is missing stays missing: a billing address is not where to ship to."""
     if address is None:
         return {}
@@ -343,7 +185,7 @@ def _email(mapping: _Mapping) -> str | None:
     return email or fallback
 
 
-def _phone(mapping: _Mapping, people: "list[_Customer | _Address]") -> str | None:
+def _phone(mapping: _Mapping, people: "list[Customer | Address]") -> str | None:
     phone = next(filter(None, (_text(value) for value in (mapping.order.phone, *(p.phone for p in people)))), None)
     if phone is not None and len(phone) > sales.PHONE_MAX_CHARACTERS:
         mapping.note("/phone", f"a phone number of {len(phone)} characters is left out; Jetti takes 30")
@@ -376,7 +218,7 @@ def _lines(mapping: _Mapping) -> tuple[list[dict[str, object]], Decimal]:
     return lines, exact.canonical(total)
 
 
-def _left_out(mapping: _Mapping, i: int, line: _Line) -> bool:
+def _left_out(mapping: _Mapping, i: int, line: Line) -> bool:
     if line.tip is not None and mapping.rules.tips == "drop":
         mapping.note(f"/line_items/{i}", 'a tip is no goods and is left out; tips = "send" sends it')
         return True
@@ -386,7 +228,7 @@ def _left_out(mapping: _Mapping, i: int, line: _Line) -> bool:
     return False
 
 
-def _quantity(mapping: _Mapping, i: int, line: _Line) -> int:
+def _quantity(mapping: _Mapping, i: int, line: Line) -> int:
     """``current_quantity``, which refunds and edits reduce; orders of older API versions only have ``quantity``."""
     name = "quantity" if line.current_quantity is None else "current_quantity"
     return _count(mapping, f"/line_items/{i}/{name}", getattr(line, name))
@@ -403,7 +245,7 @@ def _count(mapping: _Mapping, pointer: str, value: object) -> int:
     return max(0, count)
 
 
-def _line(mapping: _Mapping, i: int, line: _Line, quantity: int) -> tuple[dict[str, object], Decimal]:
+def _line(mapping: _Mapping, i: int, line: Line, quantity: int) -> tuple[dict[str, object], Decimal]:
     pointer = f"/line_items/{i}"
     price, discount = _price(mapping, pointer, line, quantity)
     made: dict[str, object] = {
@@ -423,7 +265,7 @@ def _line(mapping: _Mapping, i: int, line: _Line, quantity: int) -> tuple[dict[s
     return {name: value for name, value in made.items() if value is not None}, discount
 
 
-def _tell_apart(mapping: _Mapping, lines: list[tuple[int, _Line]]) -> None:
+def _tell_apart(mapping: _Mapping, lines: list[tuple[int, Line]]) -> None:
     seen = set()
     for i, line in lines:
         identifier = order_id(line.id)
@@ -432,7 +274,7 @@ def _tell_apart(mapping: _Mapping, lines: list[tuple[int, _Line]]) -> None:
         seen.add(identifier)
 
 
-def _variant(mapping: _Mapping, pointer: str, line: _Line) -> dict[str, str]:
+def _variant(mapping: _Mapping, pointer: str, line: Line) -> dict[str, str]:
     rules, external_id, sku = mapping.rules, order_id(line.variant_id), _text(line.sku)
     if external_id is None and sku is None:
         sku = rules.custom_item_sku
@@ -490,7 +332,7 @@ def _shipping(mapping: _Mapping) -> list[dict[str, object]]:
 # Money
 
 
-def _price(mapping: _Mapping, pointer: str, line: _Line, quantity: int) -> tuple[Decimal | None, Decimal]:
+def _price(mapping: _Mapping, pointer: str, line: Line, quantity: int) -> tuple[Decimal | None, Decimal]:
     """The price per unit, and the discount on ``quantity`` units that it does not contain.
 
     Shopify: ``total_discount`` may be 0 while ``discount_allocations`` hold the discount, so only those are read.
@@ -513,7 +355,7 @@ def _price(mapping: _Mapping, pointer: str, line: _Line, quantity: int) -> tuple
     return net, Decimal(0)
 
 
-def _allocated(mapping: _Mapping, pointer: str, allocations: list[_Allocation]) -> Decimal:
+def _allocated(mapping: _Mapping, pointer: str, allocations: list[Allocation]) -> Decimal:
     total = Decimal(0)
     for n, allocation in enumerate(allocations):
         at = f"{pointer}/discount_allocations/{n}/amount"
@@ -532,7 +374,7 @@ def _amount(mapping: _Mapping, pointer: str, plain: object, both: msgspec.Raw | 
     """One amount on the side the rules choose. Shopify: plain fields are in the shop's currency, sets have both."""
     order = mapping.order
     if mapping.rules.money == "presentment" and order.presentment_currency not in (None, order.currency):
-        side = _presentment(both)
+        side = presentment(both)
         if side is None or side.currency_code != order.presentment_currency:
             mapping.refuse(f"{pointer}_set", 'no amount in the presentment currency; use money = "shop"')
             return None
@@ -541,15 +383,6 @@ def _amount(mapping: _Mapping, pointer: str, plain: object, both: msgspec.Raw | 
         return exact.money(plain)
     except ValueError as error:
         mapping.refuse(pointer, str(error))
-        return None
-
-
-def _presentment(both: msgspec.Raw | UnsetType) -> _Money | None:
-    if both is UNSET or both == b"null":
-        return None
-    try:
-        return _money_sets.decode(both).presentment_money
-    except ValueError:
         return None
 
 

@@ -1,0 +1,167 @@
+"""The fields of a Shopify order that a sale is made from, in the shape of the REST Admin API.
+
+Permissive leaves (``Any``), because a wrong type is an outcome with a pointer and not an exception. Sets of amounts
+stay raw: they are decoded only where the buyer's currency is wanted.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from relay.core import exact
+from relay.core.sale import Reason
+
+_INT64_MAX = 2**63 - 1
+
+
+class Address(msgspec.Struct, gc=False):
+    """A billing or shipping address."""
+
+    first_name: Any = None
+    last_name: Any = None
+    name: Any = None
+    company: Any = None
+    address1: Any = None
+    address2: Any = None
+    city: Any = None
+    province: Any = None
+    province_code: Any = None
+    zip: Any = None
+    country: Any = None
+    country_code: Any = None
+    phone: Any = None
+
+
+class Customer(msgspec.Struct, gc=False):
+    """The customer as the shop knows them; absent without access to protected data."""
+
+    first_name: Any = None
+    last_name: Any = None
+    email: Any = None
+    phone: Any = None
+
+
+class Money(msgspec.Struct, gc=False):
+    """An amount, in text, and its currency."""
+
+    amount: Any = None
+    currency_code: Any = None
+
+
+class MoneySet(msgspec.Struct, gc=False):
+    """One amount in the shop's currency and in the one the buyer saw."""
+
+    presentment_money: Money | None = None
+
+
+class Allocation(msgspec.Struct, gc=False):
+    """What one discount takes off one line, all units together."""
+
+    amount: Any = None
+    amount_set: msgspec.Raw | UnsetType = UNSET
+
+
+class Line(msgspec.Struct, gc=False):
+    """A line item. ``quantity`` is as ordered, ``current_quantity`` after refunds and edits."""
+
+    id: Any = None
+    name: Any = None
+    title: Any = None
+    quantity: Any = None
+    current_quantity: Any = None
+    price: Any = None
+    price_set: msgspec.Raw | UnsetType = UNSET
+    taxable: Any = None
+    variant_id: Any = None
+    sku: Any = None
+    properties: Any = None
+    gift_card: Any = None
+    tip: Any = None
+    duties: Any = None
+    discount_allocations: list[Allocation] | None = None
+
+
+class ShippingLine(msgspec.Struct, gc=False):
+    """A shipping line."""
+
+    code: Any = None
+    title: Any = None
+    source: Any = None
+    carrier_identifier: Any = None
+    price: Any = None
+    price_set: msgspec.Raw | UnsetType = UNSET
+    discounted_price: Any = None
+    discounted_price_set: msgspec.Raw | UnsetType = UNSET
+    is_removed: Any = None
+
+
+class Order(msgspec.Struct, gc=False):
+    """An order; ``order`` where the body wraps it."""
+
+    id: Any = None
+    name: Any = None
+    order_number: Any = None
+    created_at: Any = None
+    updated_at: Any = None
+    cancelled_at: Any = UNSET
+    cancel_reason: Any = None
+    email: Any = None
+    contact_email: Any = None
+    phone: Any = None
+    currency: Any = None
+    presentment_currency: Any = None
+    note: Any = None
+    note_attributes: Any = None
+    taxes_included: Any = None
+    total_tax: Any = None
+    total_tax_set: msgspec.Raw | UnsetType = UNSET
+    total_tip_received: Any = None
+    customer: Customer | None = None
+    billing_address: Address | None = None
+    shipping_address: Address | None = None
+    line_items: list[Line] | None = None
+    shipping_lines: list[ShippingLine] | None = None
+    order: msgspec.Raw | UnsetType = UNSET
+
+
+_STEPS = re.compile(r"[a-z0-9_]+")
+_orders = msgspec.json.Decoder(Order, float_hook=exact.number)
+_money_sets = msgspec.json.Decoder(MoneySet, float_hook=exact.number)
+
+
+def opened(body: bytes) -> tuple[Order, str] | Reason:
+    """A body's order, and the pointer to where in the body it is (the REST API wraps it in ``order``).
+
+    Raises :class:`RecursionError` for a body nested too deeply.
+    """
+    try:
+        order = _orders.decode(body)
+        if order.id is None and order.order is not UNSET:
+            return _orders.decode(order.order), "/order"
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$")
+        return Reason("".join("/" + step for step in _STEPS.findall(path)), message)
+    except ValueError as error:
+        return Reason("", f"not JSON: {error}")
+    return order, ""
+
+
+def order_id(value: object) -> str | None:
+    """Shopify's 64-bit ids, as numbers or as text of digits; one text per id. ``None`` for anything else."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        value = int(value)
+    if type(value) is int and 0 < value <= _INT64_MAX:
+        return str(value)
+    return None
+
+
+def presentment(both: msgspec.Raw | UnsetType) -> Money | None:
+    """The buyer's side of a set of amounts; ``None`` where there is none."""
+    if both is UNSET or both == b"null":
+        return None
+    try:
+        return _money_sets.decode(both).presentment_money
+    except ValueError:
+        return None

@@ -1,0 +1,67 @@
+"""Simulated time: an event loop whose clock jumps to the next timer, so that hours of waiting take milliseconds.
+
+Everything that waits through :mod:`relay.clock` or through the loop itself (aiolimiter does) follows this clock.
+Nothing real may be waited for in such a loop: no sockets, no threads.
+"""
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from relay.core.instant import SECOND, Instant
+from tests.builders import NOW
+
+T = TypeVar("T")
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Never sleeps: when nothing is ready, it is as late as the next timer (and ``lateness()`` seconds more)."""
+
+    def __init__(self, lateness: Callable[[], float]) -> None:
+        super().__init__(selectors.SelectSelector())
+        self._now = 1000.0
+        self._lateness = lateness
+
+    def time(self) -> float:
+        return self._now
+
+    def _run_once(self) -> None:
+        scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined] # asyncio has no other way
+        if not self._ready and scheduled:  # type: ignore[attr-defined] # the same
+            # A little at least, as a real clock does: a timer due this very instant would be due for ever.
+            self._now = max(self._now + 1e-6, scheduled[0].when() + self._lateness())
+        super()._run_once()  # type: ignore[misc] # the same
+
+
+class LoopClock:
+    """The clock of the running loop; its wall clock starts at :data:`tests.builders.NOW`."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._started = self._loop.time()
+
+    def now(self) -> Instant:
+        return NOW + round((self._loop.time() - self._started) * SECOND)
+
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)  # noqa: TID251 - this is a clock
+
+    async def until(self, event: asyncio.Event, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await event.wait()
+
+
+def simulate(main: Coroutine[Any, Any, T], lateness: Callable[[], float] = lambda: 0.0) -> T:
+    """Run it in simulated time. ``lateness`` says by how many seconds each timer fires late."""
+    loop = _Loop(lateness)
+    try:
+        return loop.run_until_complete(main)
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()

@@ -1,0 +1,256 @@
+"""The documentation is true: its links resolve, its configurations load, its commands exist, and its tutorial runs."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import diagram
+import pytest
+import typer
+from typer.core import TyperGroup
+
+from relay import config
+from relay.cli import app
+from relay.core.delivery import State
+from relay.core.order import Disposition
+from relay.core.outcome import NAMES as OUTCOMES
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+STATES = ROOT / "docs/reference/states.md"
+TUTORIAL = ROOT / "docs/tutorial/first-order.md"
+OWN_ORDERS = ROOT / "docs/how-to/send-your-own-orders.md"
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@dataclass(frozen=True)
+class Block:
+    """What stands between two fences."""
+
+    language: str
+    text: str
+
+
+def blocks(page: Path) -> list[Block]:
+    """The fenced blocks of a page, without the indentation of the list they stand in."""
+    found = []
+    for indent, language, text in re.findall(r"(?ms)^( *)```(\S.*?)\n(.*?)^ *```$", page.read_text()):
+        found.append(Block(language, "".join(line.removeprefix(indent) for line in text.splitlines(keepends=True))))
+    return found
+
+
+def prose(page: Path) -> str:
+    return re.sub(r"(?ms)^ *```.*?^ *```$", "", page.read_text())
+
+
+# ---- links ---------------------------------------------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    """GitHub's names of a page's headings."""
+    headings = re.findall(r"(?m)^#+ (.*)$", prose(page))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_relative_link_resolves(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), target
+        assert there.is_relative_to(ROOT), target
+        assert not anchor or anchor in anchors(there), target
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs/README.md").read_text()
+    pages = [str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")]
+    assert [page for page in pages if page != "README.md" and f"({page})" not in index] == []
+
+
+# ---- configurations ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_configuration_shown_can_be_used(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for block in blocks(page):
+        if block.language != "toml":
+            continue
+        text = block.text
+        for secret in re.findall(r'"(/run/secrets/[^"]+)"', text):
+            (tmp_path / "secret").write_text("a-secret\n")
+            text = text.replace(secret, str(tmp_path / "secret"))
+        if {"channels", "storefronts"} <= tomllib.loads(text).keys():
+            Path("config.toml").write_text(text)
+            config.load(Path("config.toml"), {}).for_serving()
+
+
+# ---- commands ------------------------------------------------------------------------------------------------------
+
+
+def commands_shown(page: Path) -> Iterator[list[str]]:
+    """What follows ``order-relay`` on a command line, in blocks and in running text."""
+    lines = [line for block in blocks(page) if block.language.split()[0] == "sh" for line in
+             block.text.replace("\\\n", " ").splitlines()]  # fmt: skip
+    lines += re.findall(r"`([^`\n]*order-relay [^`\n]*)`", prose(page))
+    for line in lines:
+        with_commands = re.findall(r"(?:^|(?<=[\s/;&|(]))order-relay(?: [^;|&>)]*)", line)
+        if "--tag order-relay" in line:
+            continue
+        for command in with_commands:
+            yield shlex.split(command, comments=True)[1:]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_command_shown_exists_with_its_options(page: Path) -> None:
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    for words in commands_shown(page):
+        if not words or words[0].startswith("-"):
+            known = {option for parameter in group.params for option in parameter.opts} | {"--help", "-h"}
+            assert set(words) <= known, words
+            continue
+        command = group.commands.get(words[0])
+        assert command is not None, f"order-relay {words[0]}"
+        options = {option for parameter in command.params for option in parameter.opts} | {"--help", "-h"}
+        used = {word.partition("=")[0] for word in words[1:] if word.startswith("-")}
+        assert used <= options, f"order-relay {shlex.join(words)}"
+
+
+def test_the_readme_names_every_make_target_that_exists_only() -> None:
+    targets = set(re.findall(r"(?m)^([a-z]+):", (ROOT / "Makefile").read_text()))
+    for page in PAGES:
+        assert set(re.findall(r"(?:`|^)make ([a-z]+)", page.read_text(), re.MULTILINE)) <= targets, named(page)
+
+
+# ---- states --------------------------------------------------------------------------------------------------------
+
+
+def test_the_state_diagram_is_the_one_that_the_stores_obey() -> None:
+    (shown,) = [block.text for block in blocks(STATES) if block.language == "mermaid"]
+    assert shown == diagram.of_states(), "put what `python tests/diagram.py` prints into docs/reference/states.md"
+
+
+def test_every_disposition_state_and_outcome_is_explained() -> None:
+    rows = {word for row in re.findall(r"(?m)^\| ((?:`\w+`(?:, )?)+) \|", STATES.read_text()) for word in
+            re.findall(r"`(\w+)`", row)}  # fmt: skip
+    assert {*Disposition, *State, *OUTCOMES, "handed_back"} - rows == set()
+
+
+# ---- what is shown, done -------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def started(folder: Path, environ: Mapping[str, str], *arguments: str) -> Iterator[dict[str, str]]:
+    """A long-running command; yields the addresses it announces."""
+    process = subprocess.Popen(
+        [BIN / "order-relay", *arguments, "--json"], cwd=folder, env=dict(environ), stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        yield json.loads(process.stdout.readline())
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+@dataclass
+class Place:
+    """A folder like a checkout's, with the pages' addresses moved to free ports."""
+
+    folder: Path
+    environ: dict[str, str]
+    moved: dict[str, str]
+
+    def __post_init__(self) -> None:
+        (self.folder / "tests").symlink_to(ROOT / "tests")
+
+    def run(self, *texts: str) -> str:
+        """Run shell blocks as one script; everything they printed."""
+        script = "\n".join(texts)
+        for there, here in self.moved.items():
+            script = script.replace(there, here)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script], cwd=self.folder, env=self.environ, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[tuple[Place, ExitStack]]:
+    if any(shutil.which(tool) is None for tool in ("bash", "curl", "openssl", "sed")):
+        pytest.skip("the pages' commands need bash, curl, openssl and sed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        private = f"127.0.0.1:{probe.getsockname()[1]}"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
+    environ = kept | {
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "COLUMNS": "200",
+        "RELAY_PUBLIC__LISTEN": "127.0.0.1:0",
+        "RELAY_PRIVATE__LISTEN": private,
+    }
+    with ExitStack() as stack:
+        here = Place(tmp_path, environ, {"http://127.0.0.1:9090": f"http://{private}"})
+        sandbox = stack.enter_context(started(tmp_path, environ, "sandbox", "--listen", "127.0.0.1:0"))["sandbox"]
+        here.moved["http://127.0.0.1:8090"] = sandbox
+        yield here, stack
+
+
+def test_the_tutorial_does_what_it_says(place: tuple[Place, ExitStack]) -> None:
+    here, stack = place
+    texts = [block.text for block in blocks(TUTORIAL) if block.language == "sh"]
+    sandbox, serve = texts.index("order-relay sandbox\n"), texts.index("order-relay serve\n")
+    checked = here.run(*texts[:sandbox], *texts[sandbox + 1 : serve])
+    assert [line[:2] for line in checked.splitlines()] == ["ok", "ok", "ok"]
+    relay = stack.enter_context(started(here.folder, here.environ, "serve"))
+    here.moved["http://127.0.0.1:8080"] = relay["public"]
+    printed = here.run(*texts[serve + 1 :])
+    (answer,) = [block.text for block in blocks(TUTORIAL) if block.language == "json"]
+    says = (
+        answer, "delivered", "Jetti has revision 1", '"status":"duplicate"', '"duplicate_of":1',
+        '"status":"queued"', '"revision":2', '"status":"stale"', "order-relay 0.1.0", "ready",
+        '"requests":2', '"sales":1',
+        "throttled 429", "throttled 429", "sent 200",
+    )  # fmt: skip
+    position = 0
+    for said in says:
+        position = printed.find(said, position) + len(said)
+        assert position >= len(said), f"{said!r} is not there, or not where it belongs:\n{printed}"
+
+
+def test_the_ways_in_for_own_orders_answer_as_the_page_says(place: tuple[Place, ExitStack]) -> None:
+    here, stack = place
+    (toml,) = [block.text for block in blocks(OWN_ORDERS) if block.language == "toml"]
+    (here.folder / "config.toml").write_text(toml)
+    sandbox = here.moved["http://127.0.0.1:8090"]
+    here.environ["RELAY_CHANNELS__MAIN__ASYNC_URL"] = f"{sandbox}/webhooks/custom-channels/manual-sale.json"
+    relay = stack.enter_context(started(here.folder, here.environ, "serve"))
+    here.moved["http://127.0.0.1:8080"] = relay["public"]
+    drop_in, orders = [block.text for block in blocks(OWN_ORDERS) if block.language == "sh"]
+    (answer,) = [block.text for block in blocks(OWN_ORDERS) if block.language == "json"]
+    assert here.run(drop_in) == answer.strip()
+    kept, refused = json.loads(here.run(orders))
+    assert (kept["status"], kept["order"]) == ("queued", "6001")
+    assert refused["status"] == 422
+    assert all(error["pointer"].startswith("/") for error in refused["errors"])

@@ -1,0 +1,232 @@
+"""What is told is told once, whole, and without anything that should not be in a log."""
+
+import io
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.core.delivery import Lane, State
+from relay.core.events import (
+    AttemptMade,
+    ChannelPaused,
+    EventAccepted,
+    EventFound,
+    Happening,
+    PermitTaken,
+    RequestRefused,
+    StoreTrouble,
+    Unexpected,
+)
+from relay.core.order import Disposition
+from relay.core.sale import Reason
+from relay.observe.logs import Format, Level, Logs, libraries_in, logger
+from relay.observe.metrics import ChannelFigures, Metrics
+from relay.sandbox import Fault, SandboxSettings
+from tests.fakes import SHOP_SECRET, TILL_SECRET, Shop, manual_sale, shopify_order
+from tests.running import UNLIMITED, relay_running
+
+SECRETS = (SHOP_SECRET, TILL_SECRET, UNLIMITED.webhook_hash)
+PERSONAL = (
+    "Ada", "Buyer", "Grace", "Receiver", "buyer.example", "private.example", "Ledger Lane", "Parcel Place", "H2Y 1C6",
+    "555 01", "Ring twice",
+)  # fmt: skip
+
+ATTEMPT = AttemptMade(
+    channel="main", storefront="shop", order_id=7, order="1001", reference="#1001", revision=2, lane=Lane.UPDATE,
+    outcome="failed", status=500, code="api.x", message="Ada Buyer is unknown", duration_s=0.0123, attempts=3,
+    accepted_to_sent_s=None, state=State.SLEEPING, due_at=1_795_000_000_000_000,
+)  # fmt: skip
+HAPPENINGS: tuple[Happening, ...] = (
+    EventAccepted("shop", "orders/create", Disposition.QUEUED, 1, "1001", "#1001", 1, None, 3000, 0.0021),
+    EventFound("main", "shop", "1001", "#1001", 1, Disposition.QUARANTINED, (Reason("/email", "missing"),)),
+    RequestRefused("shop", 401, "bad-signature", "the signature matches none", 0.001),
+    ATTEMPT,
+    ChannelPaused("main", 30.0, "http_401: no", True),
+    StoreTrouble("accepting an event", "disk full"),
+    Unexpected("ingest", ValueError("oh")),
+    PermitTaken("main", 0.1),
+)
+
+
+def lines(*happenings: Happening, level: Level = "info", form: Format = "json") -> list[dict[str, Any]]:
+    out = io.StringIO()
+    logs = Logs(logger(level, form, out))
+    for happening in happenings:
+        logs(happening)
+    return [json.loads(line) for line in out.getvalue().split("\n") if line]
+
+
+# -- the log -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("happening", HAPPENINGS[:-1], ids=lambda happening: type(happening).__name__)
+def test_everything_that_happens_is_one_line_of_json_with_level_and_time(happening: Happening) -> None:
+    (line,) = lines(happening)
+
+    assert line["level"] in ("info", "warning", "error")
+    assert line["timestamp"].endswith("Z")
+
+
+def test_a_permit_is_not_worth_a_line() -> None:
+    assert lines(HAPPENINGS[-1]) == []
+
+
+def test_the_line_of_an_event_has_everything_in_it() -> None:
+    (line,) = lines(HAPPENINGS[0])
+    del line["timestamp"]
+
+    assert line == {
+        "event": "event", "level": "info", "storefront": "shop", "topic": "orders/create", "disposition": "queued",
+        "event_id": 1, "order": "1001", "reference": "#1001", "revision": 1, "duplicate_of": None, "bytes": 3000,
+        "duration_ms": 2.1,
+    }  # fmt: skip
+
+
+def test_the_line_of_an_attempt_has_everything_in_it_but_what_jetti_said_of_the_order() -> None:
+    (line,) = lines(ATTEMPT)
+    del line["timestamp"]
+
+    assert line == {
+        "event": "attempt", "level": "warning", "channel": "main", "storefront": "shop", "order": "1001",
+        "reference": "#1001", "revision": 2, "lane": "update", "outcome": "failed", "status": 500, "code": "api.x",
+        "message": "", "duration_ms": 12.3, "attempts": 3, "state": "sleeping", "accepted_to_sent_s": None,
+        "due_at": "2026-11-18T11:06:40.000Z",
+    }  # fmt: skip
+
+
+def test_a_line_stays_one_line_whatever_is_in_it() -> None:
+    refused = RequestRefused("shop", 415, "not-json", 'Content-Type is a\nb\r\x1b[31m"\u2028', 0.001)
+
+    assert len(lines(refused)) == 1
+
+
+def test_only_lines_of_the_level_asked_for_are_written() -> None:
+    assert [line["level"] for line in lines(*HAPPENINGS, level="error")] == ["error"] * 3
+
+
+def test_a_traceback_never_shows_local_variables() -> None:
+    forms: tuple[Format, ...] = ("json", "console")
+    for form in forms:
+        out = io.StringIO()
+        try:
+            broken(f"the-{Lane.NEW and 'local'}-secret")
+        except ValueError as error:
+            Logs(logger("info", form, out))(Unexpected("ingest", error))
+
+        assert "ValueError" in out.getvalue()
+        assert "the-local-secret" not in out.getvalue()
+
+
+def broken(secret: str) -> None:
+    raise ValueError(len(secret))
+
+
+def test_what_libraries_complain_of_is_in_the_same_log_without_what_a_stranger_sent() -> None:
+    out = io.StringIO()
+    with libraries_in(logger("info", "json", out)):
+        logging.getLogger("asyncio").warning("slow: %s", "callback")
+        logging.getLogger("asyncio").info("no warning")
+        try:
+            int("Authorization: Bearer t0ken")
+        except ValueError:
+            logging.getLogger("aiohttp.server").exception("Error handling request")
+    logging.getLogger("asyncio").debug("not any more")
+    found = [json.loads(line) for line in out.getvalue().splitlines()]
+
+    assert [(line["logger"], line["level"]) for line in found] == [("asyncio", "warning"), ("aiohttp.server", "error")]
+    assert found[1]["error"] == "ValueError"
+    assert "t0ken" not in out.getvalue()
+
+
+async def test_one_line_per_event_and_per_attempt_and_nothing_personal_in_any(tmp_path: Path) -> None:
+    out = io.StringIO()
+    faults = (Fault(status=422, external_id="1002", title="api.sale.invalid"), Fault(status=500, count=1))
+    jetti = SandboxSettings(async_rate=None, faults=faults)
+    logs = Logs(logger("debug", "json", out))
+    async with relay_running(tmp_path, jetti=jetti, observers=(logs,)) as (relay, _), Shop(relay.public_url) as shop:
+        await shop.send(shopify_order(1001))
+        await shop.send(shopify_order(1002))
+        await shop.send(shopify_order(1003, email="Ada Buyer"))
+        await shop.send(shopify_order(1004, customer=None, email=None, contact_email=None))
+        await shop.send(b'{"note": "Ada Buyer"', topic="orders/create")
+        await shop.post("/orders", manual_sale(5), {"Authorization": f"Bearer {TILL_SECRET}"})
+        await shop.post("/orders", manual_sale(6, customer="Ada"), {"Authorization": f"Bearer {TILL_SECRET}"})
+        await shop.post("/webhooks/shop", shopify_order(7), {"X-Shopify-Hmac-Sha256": SHOP_SECRET})
+        await relay.happenings.until(
+            lambda: (
+                len([made for made in relay.happenings.of(AttemptMade) if made.outcome != "failed"]) == 4
+                and len(relay.happenings.of(EventFound)) == 1
+            )
+        )
+        told = list(relay.happenings)
+    found = [json.loads(line) for line in out.getvalue().splitlines()]
+
+    counts = {kind: len([line for line in found if line["event"] == kind]) for kind in ("event", "attempt", "refused")}
+    assert counts == {
+        "event": len([h for h in told if isinstance(h, EventAccepted)]),
+        "attempt": len([h for h in told if isinstance(h, AttemptMade)]),
+        "refused": 2,
+    }
+    assert counts["event"] == 6
+    assert [word for word in (*SECRETS, *PERSONAL) if word in out.getvalue()] == []
+
+
+# -- metrics -----------------------------------------------------------------------------------------------------------
+
+
+def exposed(metrics: Metrics) -> list[str]:
+    figures = {"main": ChannelFigures(in_flight=2, paused_s=1.5, rate=5.0, configured_rate=10.0)}
+    tally = {("main", State.WAITING, Lane.NEW): 3}
+    return metrics.expose(
+        tally=tally, oldest_due={("main", Lane.NEW): 1_000_000}, figures=figures, now=3_500_000
+    ).decode().splitlines()  # fmt: skip
+
+
+def fresh() -> Metrics:
+    return Metrics(version="1.2.3", storefronts=["shop"], channels=["main"])
+
+
+def test_gauges_are_what_the_store_and_the_channel_say_when_asked() -> None:
+    text = exposed(fresh())
+
+    for line in (
+        'relay_orders{channel="main",lane="new",state="waiting"} 3.0',
+        'relay_orders{channel="main",lane="update",state="dead"} 0.0',
+        'relay_oldest_due_age_seconds{channel="main",lane="new"} 2.5',
+        'relay_oldest_due_age_seconds{channel="main",lane="update"} 0.0',
+        'relay_in_flight{channel="main"} 2.0',
+        'relay_channel_paused_seconds{channel="main"} 1.5',
+        'relay_channel_rate{channel="main"} 5.0',
+        'relay_channel_configured_rate{channel="main"} 10.0',
+        'relay_build_info{version="1.2.3"} 1.0',
+    ):
+        assert line in text
+
+
+def test_everything_that_happens_moves_a_metric() -> None:
+    for happening in HAPPENINGS:
+        metrics = fresh()
+        before = set(exposed(metrics))
+        metrics(happening)
+        moved = [line for line in set(exposed(metrics)) - before if line.startswith("relay_")]
+        assert moved, happening
+
+
+def test_a_clock_that_goes_backwards_makes_no_negative_age() -> None:
+    metrics = fresh()
+    text = metrics.expose(
+        tally={}, oldest_due={("main", Lane.NEW): 9}, figures={"main": ChannelFigures(0, 0.0, 1.0, 1.0)}, now=1
+    ).decode()
+
+    assert 'relay_oldest_due_age_seconds{channel="main",lane="new"} 0.0' in text.splitlines()
+
+
+def test_two_relays_in_one_process_count_apart() -> None:
+    one, other = fresh(), fresh()
+    one(HAPPENINGS[0])
+
+    assert 'relay_events_total{disposition="queued",storefront="shop"} 1.0' in exposed(one)
+    assert 'relay_events_total{disposition="queued",storefront="shop"} 0.0' in exposed(other)
