@@ -276,9 +276,21 @@ async def test_an_answer_that_does_not_come_in_time_is_failed_with_an_unknown_ou
     assert TIMEOUT_S <= result.duration_s < TIMEOUT_S + 1
 
 
+async def test_a_connection_that_breaks_while_a_large_sale_is_sent_is_failed() -> None:
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.abort()
+
+    server = await asyncio.start_server(cut, "127.0.0.1", 0)
+    result = await sent_to(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/in", b"x" * 5_000_000, 10)
+    server.close()
+
+    assert told(result) == ("Failed", "connection")
+
+
 async def endless(writer: asyncio.StreamWriter, head: bytes, part: bytes) -> None:
     writer.write(head)
-    while True:
+    while not writer.is_closing():
         writer.write(part)
         await writer.drain()
 

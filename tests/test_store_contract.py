@@ -940,6 +940,23 @@ class Stores(RuleBasedStateMachine):
         self.arrive(about, channel, key.encode())
         self.webhooks.append((about, channel, key.encode()))
 
+    @precondition(lambda self: any(order.lease for order in self.model.orders.values()))
+    @rule(data=st.data(), kind=st.sampled_from(["upsert", "cancel", "delete"]))
+    def webhook_behind_one_in_flight(self, data: st.DataObject, kind: str) -> None:
+        leased = sorted(name for name, order in self.model.orders.items() if order.lease is not None)
+        self.newest(data.draw(st.sampled_from(leased)), kind)
+
+    def newest(self, name: str, kind: str) -> None:
+        """A webhook that is never stale."""
+        key = f"k{len(self.webhooks)}"
+        about = (
+            Upsert(name, None, key, "t")
+            if kind == "upsert"
+            else Cancel(name, None, key, "t", complete=kind == "cancel")
+        )
+        self.arrive(about, "main", key.encode())
+        self.webhooks.append((about, "main", key.encode()))
+
     @rule(kind=st.sampled_from(["ping", "garbled"]))
     def about_no_order(self, kind: str) -> None:
         key = f"k{len(self.webhooks)}"

@@ -1,0 +1,439 @@
+"""The channel's loop on simulated time: the real dispatcher, pace and rules; the verified fake store; a scripted Jetti."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+from relay.core.delivery import HeadStarts, State
+from relay.core.events import AttemptMade, ChannelPaused, EventFound
+from relay.core.instant import SECOND
+from relay.core.mapping import Maker
+from relay.core.order import Arrival, Disposition
+from relay.core.outcome import Outcome, Result
+from relay.core.pace import Pace
+from relay.core.retry import RetryPolicy
+from relay.core.sale import Reason
+from relay.core.sources import Mapped, Unmappable, Upsert
+from relay.core.sources.native import Native
+from relay.dispatch import Channel, Dispatcher
+from relay.store import Receipt, Settled, Settlement, StoreFailed, Taken
+from relay.store.memory import MemoryStore
+from tests.builders import CHANNEL_WRONG, FAILED, NOW, REFUSED, SENT, THROTTLED
+from tests.fakes import Happenings, manual_sale
+from tests.simulated import LoopClock, simulate
+
+CHANNEL = Channel("main")
+Script = Callable[[int], Awaitable[Outcome]]
+"""What Jetti answers to the n-th request, counted from 1."""
+
+
+class Source(Native):
+    """Manual sales; a body that says so cannot be mapped."""
+
+    def sale(self, body: bytes, topic: str) -> Mapped | Unmappable:
+        return Unmappable((Reason("/x", "cannot be mapped"),)) if body == b"bad" else super().sale(body, topic)
+
+
+async def always_sent(_: int) -> Outcome:
+    return SENT
+
+
+def scripted(*outcomes: Outcome) -> Script:
+    """These answers, one after the other; the last one for ever."""
+
+    async def answer(n: int) -> Outcome:
+        return outcomes[min(n, len(outcomes)) - 1]
+
+    return answer
+
+
+@dataclass
+class Bench:
+    """A dispatcher, what it sent and when (seconds from the start), and what it told."""
+
+    script: Script = always_sent
+    channel: Channel = CHANNEL
+    store: MemoryStore = field(default_factory=MemoryStore)
+    jitter: float = 1.0
+    sent: list[tuple[float, str]] = field(default_factory=list)
+    happenings: Happenings = field(default_factory=Happenings)
+    maker: Maker | None = field(default_factory=lambda: Maker(Source()))
+    in_flight: int = 0
+    in_flight_max: int = 0
+
+    async def __aenter__(self) -> "Bench":
+        self.clock = LoopClock()
+        self.started = self.clock.monotonic()
+        self.dispatcher = Dispatcher(
+            self.channel, self.store, lambda _: self.maker, self._send, self.clock, self.happenings, lambda: self.jitter
+        )
+        self._running = asyncio.create_task(self.dispatcher.run())
+        await self.clock.sleep(0)
+        return self
+
+    def stop(self) -> None:
+        """No further request is begun."""
+        self._running.cancel()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.stop()
+        await asyncio.gather(self._running, return_exceptions=True)
+        await self.dispatcher.finish(0.0)
+
+    async def order(self, name: str, *, body: bytes | None = None, old: bool = False, version: int = 1) -> Receipt:
+        """An event arrives, and is handed on."""
+        now = self.clock.now()
+        created_at = NOW - 30 * 24 * 3600 * SECOND if old else now
+        about = Upsert(name, version, f"{name}-{version}", "manual-sale", f"#{name}", created_at)
+        sale = manual_sale(int(name), note=f"version {version}") if body is None else body
+        receipt = await self.store.accept(Arrival("shop", "main", about, sale, now, self.channel.head_starts))
+        if receipt.waiting is not None:
+            self.dispatcher.offer(receipt.waiting)
+        return receipt
+
+    async def after(self, seconds: float) -> list[str]:
+        """What has been sent so many seconds from now."""
+        await self.clock.sleep(seconds)
+        return self.names
+
+    @property
+    def names(self) -> list[str]:
+        return [name for _, name in self.sent]
+
+    @property
+    def times(self) -> list[float]:
+        return [round(at, 2) for at, _ in self.sent]
+
+    async def state(self, name: str) -> State:
+        (order,) = await self.store.find(name)
+        return order.state
+
+    async def _send(self, sale: bytes) -> Result:
+        self.sent.append((self.clock.monotonic() - self.started, json.loads(sale)["externalId"]))
+        self.in_flight += 1
+        self.in_flight_max = max(self.in_flight_max, self.in_flight)
+        try:
+            return Result(await self.script(len(self.sent)), 0.01, 200)
+        finally:
+            self.in_flight -= 1
+
+
+# -- permit first, choice second -----------------------------------------------------------------------------------
+
+
+def test_promise_5_a_new_order_that_arrives_while_everything_waits_for_the_pace_is_the_next_one_sent() -> None:
+    async def run() -> None:
+        async with Bench() as bench:
+            for number in range(1, 31):
+                await bench.order(str(number), old=True)
+            before = len(await bench.after(1.05))
+            await bench.order("999")
+            assert (await bench.after(0.2))[before] == "999"
+
+    simulate(run())
+
+
+def test_promise_5_nothing_starves_when_new_orders_arrive_faster_than_the_pace() -> None:
+    """Two new orders for every request allowed, for two hours; an update leaves once it has waited the head start."""
+
+    async def run() -> None:
+        channel = replace(CHANNEL, head_starts=HeadStarts(new_s=600.0, update_s=0.0), pace=Pace(1.0, 1.0))
+        async with Bench(channel=channel) as bench:
+            await bench.order("1", old=True)
+            for number in range(2, 2402):
+                await bench.order(str(number))
+                await bench.clock.sleep(0.5)
+            left_at = next(at for at, name in bench.sent if name == "1")
+            assert 590 <= left_at <= 1210
+
+    simulate(run())
+
+
+def test_first_in_first_out_inside_a_lane() -> None:
+    async def run() -> None:
+        async with Bench() as bench:
+            for number in range(1, 21):
+                await bench.order(str(number))
+                await bench.clock.sleep(0.001)
+            assert await bench.after(3.0) == [str(number) for number in range(1, 21)]
+
+    simulate(run())
+
+
+def test_promise_6_under_saturation_requests_leave_evenly_at_the_whole_pace() -> None:
+    async def run() -> None:
+        async with Bench() as bench:
+            for number in range(1, 101):
+                await bench.order(str(number))
+            await bench.after(20.0)
+            assert len(bench.sent) == 100
+            assert 9.8 <= bench.times[-1] <= 9.92
+
+    simulate(run())
+
+
+def test_a_backlog_larger_than_the_window_is_delivered_whole_and_in_order() -> None:
+    async def run() -> None:
+        channel = replace(CHANNEL, window=8, pace=Pace(100.0, 1.0))
+        async with Bench(channel=channel) as bench:
+            for number in range(1, 201):
+                await bench.order(str(number))
+                await bench.clock.sleep(0.0001)
+            assert await bench.after(10.0) == [str(number) for number in range(1, 201)]
+
+    simulate(run())
+
+
+def test_what_waited_before_the_start_is_delivered() -> None:
+    async def run() -> None:
+        store = MemoryStore()
+        async with Bench(store=store, script=scripted(THROTTLED)) as earlier:
+            for number in range(1, 6):
+                await earlier.order(str(number))
+        async with Bench(store=store) as bench:
+            assert sorted(await bench.after(5.0)) == ["1", "2", "3", "4", "5"]
+
+    simulate(run())
+
+
+# -- one request per order ------------------------------------------------------------------------------------------
+
+
+def test_promise_3_a_newer_revision_waits_for_the_one_in_flight() -> None:
+    async def run() -> None:
+        async def slow(_: int) -> Outcome:
+            await asyncio.sleep(2.0)  # noqa: TID251 - simulated
+            return SENT
+
+        async with Bench(script=slow) as bench:
+            await bench.order("1", version=1)
+            await bench.after(0.5)
+            for version in (2, 3, 4):
+                receipt = await bench.order("1", version=version)
+                assert receipt.waiting is None
+            assert bench.in_flight == 1
+            await bench.after(10.0)
+            assert bench.in_flight_max == 1
+            assert len(bench.sent) == 2
+            (order,) = await bench.store.find("1")
+            assert order.delivered_revision == 4
+
+    simulate(run())
+
+
+def test_no_more_requests_are_in_flight_than_allowed() -> None:
+    async def run() -> None:
+        async def stuck(_: int) -> Outcome:
+            await asyncio.sleep(50.0)  # noqa: TID251 - simulated
+            return SENT
+
+        async with Bench(script=stuck, channel=replace(CHANNEL, in_flight_max=3)) as bench:
+            for number in range(1, 11):
+                await bench.order(str(number))
+            assert len(await bench.after(20.0)) == 3
+            assert len(await bench.after(200.0)) == 10
+            assert bench.in_flight_max == 3
+
+    simulate(run())
+
+
+# -- outcomes ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_fails_is_sent_again_after_a_growing_delay() -> None:
+    async def run() -> None:
+        async with Bench(script=scripted(FAILED, FAILED, FAILED, SENT)) as bench:
+            await bench.order("1")
+            await bench.after(60.0)
+            gaps = [after - before for before, after in pairwise(bench.times)]
+            assert [round(gap) for gap in gaps] == [1, 2, 4]
+            assert await bench.state("1") is State.SENT
+            attempts = [made.outcome for made in bench.happenings.of(AttemptMade)]
+            assert attempts == ["failed", "failed", "failed", "sent"]
+
+    simulate(run())
+
+
+def test_what_failed_for_too_long_becomes_a_dead_letter_with_its_cause() -> None:
+    async def run() -> None:
+        channel = replace(CHANNEL, retry=RetryPolicy(max_age_s=600.0))
+        async with Bench(script=scripted(FAILED), channel=channel) as bench:
+            await bench.order("1")
+            await bench.after(2000.0)
+            (dead,) = await bench.store.dead_letters()
+            assert dead.cause is not None
+            assert dead.cause.message.startswith("gave up after")
+
+    simulate(run())
+
+
+def test_a_refusal_is_a_dead_letter_and_is_not_sent_again() -> None:
+    async def run() -> None:
+        async with Bench(script=scripted(REFUSED)) as bench:
+            await bench.order("1")
+            assert len(await bench.after(4000.0)) == 1
+            assert await bench.state("1") is State.DEAD
+
+    simulate(run())
+
+
+def test_a_throttled_channel_waits_as_long_as_it_was_asked_to_and_no_attempt_counts() -> None:
+    async def run() -> None:
+        throttled = replace(THROTTLED, retry_after_s=7.0)
+        async with Bench(script=scripted(throttled, SENT)) as bench:
+            await bench.order("1")
+            await bench.clock.sleep(0.01)
+            await bench.order("2")
+            await bench.after(20.0)
+            assert bench.times[1] >= 7.0
+            assert bench.names == ["1", "1", "2"]
+            assert [made.attempts for made in bench.happenings.of(AttemptMade)] == [0, 1, 1]
+
+    simulate(run())
+
+
+def test_a_wrong_credential_stops_the_channel_loudly_and_costs_no_order() -> None:
+    async def run() -> None:
+        async with Bench(script=scripted(*[CHANNEL_WRONG] * 5, SENT)) as bench:
+            for number in range(1, 4):
+                await bench.order(str(number))
+                await bench.clock.sleep(0.01)
+            await bench.after(600.0)
+            assert {await bench.state(name) for name in "123"} == {State.SENT}
+            assert all(paused.is_wrong for paused in bench.happenings.of(ChannelPaused))
+            assert len(bench.sent) == 8
+
+    simulate(run())
+
+
+def test_what_cannot_be_mapped_is_a_dead_letter_and_uses_no_permit() -> None:
+    async def run() -> None:
+        async with Bench() as bench:
+            await bench.order("1", body=b"bad")
+            await bench.order("2")
+            await bench.after(0.05)
+            assert bench.names == ["2"]
+            (found,) = bench.happenings.of(EventFound)
+            assert found.disposition is Disposition.QUARANTINED
+            assert await bench.state("1") is State.DEAD
+
+    simulate(run())
+
+
+def test_an_update_that_changes_nothing_is_not_sent() -> None:
+    async def run() -> None:
+        async with Bench() as bench:
+            await bench.order("1", body=manual_sale(1), version=1)
+            await bench.after(1.0)
+            await bench.order("1", body=manual_sale(1), version=2)
+            assert await bench.after(1.0) == ["1"]
+            (found,) = bench.happenings.of(EventFound)
+            assert found.disposition is Disposition.UNCHANGED
+
+    simulate(run())
+
+
+def test_an_update_that_changes_nothing_is_sent_when_what_jetti_has_is_not_certain() -> None:
+    """A, then B with an unknown outcome, then A again: Jetti may have B, so the second A must go."""
+
+    async def run() -> None:
+        async with Bench(script=scripted(SENT, FAILED, SENT)) as bench:
+            await bench.order("1", body=manual_sale(1, note="A"), version=1)
+            await bench.after(0.5)
+            await bench.order("1", body=manual_sale(1, note="B"), version=2)
+            await bench.after(0.3)
+            await bench.order("1", body=manual_sale(1, note="A"), version=3)
+            assert await bench.after(30.0) == ["1", "1", "1"]
+
+    simulate(run())
+
+
+def test_a_storefront_that_is_no_longer_configured_costs_no_order_at_once() -> None:
+    async def run() -> None:
+        async with Bench(maker=None) as bench:
+            await bench.order("1")
+            await bench.after(5.0)
+            assert await bench.state("1") is State.SLEEPING
+            bench.maker = Maker(Source())
+            assert await bench.after(600.0) == ["1"]
+
+    simulate(run())
+
+
+# -- trouble ----------------------------------------------------------------------------------------------------------
+
+
+class Moody(MemoryStore):
+    """A store that fails so many times before it works again."""
+
+    failures = 0
+
+    def _maybe_fail(self) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise StoreFailed("disk I/O error")
+
+    async def take(self, channel: str, candidates: Any) -> Taken | None:
+        self._maybe_fail()
+        return await super().take(channel, candidates)
+
+    async def settle(self, settlement: Settlement) -> Settled | None:
+        self._maybe_fail()
+        return await super().settle(settlement)
+
+    async def head(self, channel: str, limit: int) -> Any:
+        self._maybe_fail()
+        return await super().head(channel, limit)
+
+
+def test_a_store_in_trouble_costs_no_order_and_sends_nothing_twice() -> None:
+    async def run() -> None:
+        store = Moody()
+        async with Bench(store=store) as bench:
+            for number in range(1, 11):
+                await bench.order(str(number))
+                store.failures += 2
+                await bench.clock.sleep(0.25)
+            assert sorted(await bench.after(120.0), key=int) == [str(number) for number in range(1, 11)]
+
+    simulate(run())
+
+
+def test_stopping_lets_what_is_in_flight_finish() -> None:
+    async def run() -> None:
+        async def slow(_: int) -> Outcome:
+            await asyncio.sleep(2.0)  # noqa: TID251 - simulated
+            return SENT
+
+        async with Bench(script=slow) as bench:
+            await bench.order("1")
+            await bench.after(0.5)
+            bench.stop()
+            await bench.dispatcher.finish(5.0)
+            assert await bench.state("1") is State.SENT
+
+    simulate(run())
+
+
+def test_stopping_hands_back_what_does_not_finish_in_time() -> None:
+    async def run() -> None:
+        async def endless(_: int) -> Outcome:
+            await asyncio.sleep(1e6)  # noqa: TID251 - simulated
+            return SENT
+
+        async with Bench(script=endless) as bench:
+            await bench.order("1")
+            await bench.after(0.5)
+            bench.stop()
+            await bench.dispatcher.finish(1.0)
+            (order,) = await bench.store.find("1")
+            assert order.state is State.WAITING
+            assert order.lease is None
+            timeline = await bench.store.timeline(order.id)
+            assert timeline is not None
+            assert [attempt.outcome for attempt in timeline.attempts] == ["handed_back"]
+
+    simulate(run())
