@@ -122,7 +122,7 @@ def _way_in(
         headers_max_bytes=settings.public.headers_max_bytes,
         retry_after_s=settings.public.retry_after_s,
     )
-    inspector = Inspector(relay.store, makers.get, clock, observe, lambda: ingest.in_progress > 0)
+    inspector = Inspector(relay.store, makers.get, clock, observe)
 
     def hand_on(channel: str, receipt: Receipt) -> None:
         if receipt.waiting is not None:

@@ -19,7 +19,9 @@ from relay.store import Settlement, Store, StoreError, Taken
 _PENDING_MAX = 10_000
 """Orders that may wait to be looked at; beyond, they are mapped when their turn to be sent comes."""
 _PAUSE_S = 0.1
-_STEP_BUSY, _STEP_IDLE = 8, 128
+_LATE_S = 0.003
+"""A pause that ends so much too late says that the loop has better things to do."""
+_STEP_BUSY_S, _STEP_IDLE_S = 0.002, 0.05
 
 
 class Inspector:
@@ -31,13 +33,11 @@ class Inspector:
         makers: Callable[[str], Maker | None],
         clock: Clock,
         observe: Observer,
-        is_busy: Callable[[], bool],
     ) -> None:
         self._store = store
         self._makers = makers
         self._clock = clock
         self._observe = observe
-        self._is_busy = is_busy
         self._pending: dict[int, None] = {}
         self._work = asyncio.Event()
 
@@ -56,12 +56,14 @@ class Inspector:
         """Look until cancelled."""
         while True:
             await self._work.wait()
+            due = self._clock.monotonic() + _PAUSE_S
             await self._clock.sleep(_PAUSE_S)  # most of what can leave at once has left by then
-            for _ in range(_STEP_BUSY if self._is_busy() else _STEP_IDLE):
-                if not self._pending:
-                    self._work.clear()
-                    break
+            woke = self._clock.monotonic()
+            until = woke + (_STEP_BUSY_S if woke - due > _LATE_S else _STEP_IDLE_S)
+            while self._pending and self._clock.monotonic() < until:
                 await self._look(next(iter(self._pending)))
+            if not self._pending:
+                self._work.clear()
 
     async def _look(self, order_id: int) -> None:
         self._pending.pop(order_id)

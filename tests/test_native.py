@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from relay.core import instant
-from relay.core.sale import encode
+from relay.core.sale import Reason, encode
 from relay.core.sources import Cancel, Identified, Mapped, NotUnderstood, Unauthentic, Unmappable, Upsert
 from relay.core.sources.native import Malformed, Native, split
 from tests.fixtures import sample
@@ -143,6 +143,11 @@ def test_malformed_json_is_told_apart_from_a_wrong_sale_and_located(body: bytes,
 def test_a_wrong_number_is_a_wrong_sale_and_not_malformed() -> None:
     refused = NATIVE.parse(b'{"externalId":"1","unknown":[1e99999]}')
     assert isinstance(refused, Unmappable)
+
+
+def test_nesting_is_bounded_also_in_what_is_passed_through() -> None:
+    deep = BODY.rstrip().removesuffix(b"}") + b', "unknown": ' + b"[" * 70 + b"]" * 70 + b"}"
+    assert NATIVE.parse(deep) == Unmappable((Reason("", "nested deeper than 64 levels"),))
 
 
 def test_one_object_is_one_sale() -> None:

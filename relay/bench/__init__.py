@@ -206,7 +206,7 @@ def _ready(process: "subprocess.Popen[bytes]") -> dict[str, str]:
 
 def _configuration(store: Path, to: str | None) -> str:
     """Defaults, but for a channel that is silent (its pace is the slowest there is) or that knows no pace."""
-    pace = "sync_rate = 0.001\nmultiplier = 1" if to is None else "sync_rate = 1000000\nmultiplier = 1"
+    pace = "sync_rate = 0.001\nmultiplier = 1" if to is None else "sync_rate = 1000000\nmultiplier = 1\nburst = 10000"
     url = "http://127.0.0.1:9/" if to is None else to
     return f"""
 [store]

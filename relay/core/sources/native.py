@@ -112,6 +112,8 @@ class Native:
             return Unmappable((Reason("", str(error)),))
         except (ValueError, RecursionError) as error:
             return _malformed(error, body)
+        if sales.nests_deeper(payload):
+            return Unmappable((Reason("", f"nested deeper than {sales.MAX_NESTING} levels"),))
         parsed = sales.parse(payload)
         return Unmappable(parsed) if isinstance(parsed, tuple) else Mapped(parsed)
 
