@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version as version_of
 
@@ -27,11 +27,13 @@ from relay.inspector import Inspector
 from relay.listener import Bounds, Listener
 from relay.observe.logs import Logs, libraries_in, logger
 from relay.observe.metrics import CONTENT_TYPE, ChannelFigures, Metrics
-from relay.store import Receipt, Store
+from relay.store import Receipt, Store, StoreError
 from relay.store.memory import MemoryStore
 from relay.store.sqlite import SqliteStore
 
 VERSION = version_of("order-relay")
+
+_PROBE_S = 2.0
 
 AnyStorefront = ShopifyStorefront | NativeStorefront
 
@@ -96,11 +98,21 @@ async def running(
         async with asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(dispatcher.run()) for dispatcher in dispatchers.values()]
             loops.append(tasks.create_task(inspector.run()))
+            loops.append(tasks.create_task(_until_mended(store, clock)))
             try:
                 yield relay
             finally:
                 relay.stopping = True
                 await _stop(public, loops, dispatchers.values(), settings.life.shutdown_grace_s)
+
+
+async def _until_mended(store: Store, clock: Clock) -> None:
+    """While the store fails, see whether it works again: no webhook may be coming that would find out."""
+    while True:
+        await clock.sleep(_PROBE_S)
+        if store.failure() is not None:
+            with suppress(StoreError):
+                await store.probe()
 
 
 async def _stop(

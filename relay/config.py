@@ -297,8 +297,7 @@ class Retry(Table):
     cap_s: Number = Field(_RETRY.cap_s, ge=0.01, le=86_400)
     """The bound never exceeds this, seconds."""
     max_age_s: Number = Field(_RETRY.max_age_s, ge=1, le=2_592_000)
-    """An order that has failed for so long since its first attempt becomes a dead letter, seconds. The time its
-    channel is paused or halted does not count."""
+    """An order that has failed for so long since its first attempt becomes a dead letter, seconds."""
 
 
 class HeadStart(Table):

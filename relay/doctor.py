@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import aiohttp
+from pydantic import SecretStr
 
 from relay.app import open_store
 from relay.config import Channel, Settings
@@ -43,10 +44,15 @@ async def _store(settings: Settings) -> Finding:
 
 def _placeholders(settings: Settings) -> list[Finding]:
     """Whoever knows the example knows its secrets, and could sign orders with them."""
+    secrets: list[tuple[str, SecretStr | None]] = []
+    for name, storefront in settings.storefronts.items():
+        secrets += [(f"storefronts.{name}.secrets", secret) for secret in storefront.secrets]
+    for name, channel in settings.channels.items():
+        secrets += [(f"channels.{name}.webhook_hash", channel.webhook_hash), (f"channels.{name}.token", channel.token)]
     return [
-        Finding(f"storefronts.{name}.secrets", False, "still has the example's secret: put the shop's own there")
-        for name, storefront in settings.storefronts.items()
-        if any("change-me" in secret.get_secret_value() for secret in storefront.secrets)
+        Finding(key, False, "still is the example's: put your own there")
+        for key, secret in secrets
+        if secret is not None and "change-me" in secret.get_secret_value()
     ]
 
 

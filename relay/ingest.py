@@ -24,6 +24,8 @@ ITEMS_MAX = 1000
 _JSON = "application/json"
 _NDJSON = "application/x-ndjson"
 _JSON_LIKE = frozenset({_JSON, _NDJSON, "application/ndjson", "application/jsonl", "application/x-jsonlines"})
+_STOREFRONT = "storefront"
+"""Where a request keeps the storefront it is for, once that is known."""
 _NO_ENCODING = frozenset({"", "identity"})
 
 
@@ -71,17 +73,10 @@ class Ingest:
         self._limits = limits
         self._clock = clock
         self._observe = observe
-        self._in_progress = 0
-
-    @property
-    def in_progress(self) -> int:
-        """Requests that are being answered."""
-        return self._in_progress
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request."""
         started = self._clock.monotonic()
-        self._in_progress += 1
         try:
             return await self._route(request, started)
         except Problem as problem:
@@ -89,8 +84,6 @@ class Ingest:
         except Exception as error:  # noqa: BLE001 - whatever it was, the storefront is to come again
             self._observe(Unexpected("ingest", error))
             return self._refuse(request, self._come_again("internal", "an unexpected error of the relay"), started)
-        finally:
-            self._in_progress -= 1
 
     async def _route(self, request: web.BaseRequest, started: float) -> web.Response:
         match request.path.split("/"):
@@ -112,6 +105,7 @@ class Ingest:
     # -- the ways in -----------------------------------------------------------------------------------------------
 
     async def _webhook(self, request: web.BaseRequest, door: Door, started: float) -> web.Response:
+        request[_STOREFRONT] = door.storefront
         body = await self._body(request)
         now = self._clock.now()
         verdict = door.source.verify(request.headers, body, now=now)
@@ -122,6 +116,7 @@ class Ingest:
         return _answer(200, _words(identified, receipt))
 
     async def _manual_sale(self, request: web.BaseRequest, door: Door, started: float) -> web.Response:
+        request[_STOREFRONT] = door.storefront
         _only_json(request)
         body = await self._body(request)
         identified = _validated(_native(door), request, body, self._clock.now(), 0)
@@ -129,6 +124,7 @@ class Ingest:
         return _answer(200, _words(identified, receipt))
 
     async def _orders(self, request: web.BaseRequest, door: Door, started: float) -> web.Response:
+        request[_STOREFRONT] = door.storefront
         _only_json(request)
         body = await self._body(request)
         items = split(body, request.content_type)
@@ -157,6 +153,7 @@ class Ingest:
             identified = _validated(_native(door), request, item, now, position)
             return _words(identified, await self._keep(door, identified, item, now, started))
         except Problem as problem:
+            self._tell(request, problem, started)
             return problem
 
     async def _keep(self, door: Door, identified: Identified, body: bytes, now: int, started: float) -> Receipt:
@@ -234,19 +231,18 @@ class Ingest:
         return Problem(503, name, detail, {"Retry-After": str(self._limits.retry_after_s)})
 
     def _refuse(self, request: web.BaseRequest, problem: Problem, started: float) -> web.Response:
-        match request.path.split("/"):
-            case ["", "webhooks", name] if name in self._doors:
-                storefront = name
-            case _:
-                storefront = "unknown"
-        took_s = self._clock.monotonic() - started
-        self._observe(RequestRefused(storefront, problem.status, problem.name, problem.detail, took_s))
+        self._tell(request, problem, started)
         response = web.Response(
             body=problem.encode(), status=problem.status, content_type=CONTENT_TYPE, headers=problem.headers
         )
         if not request.content.is_eof():
             response.force_close()  # what is left of the body is not worth reading
         return response
+
+    def _tell(self, request: web.BaseRequest, problem: Problem, started: float) -> None:
+        storefront = request.get(_STOREFRONT, "unknown")
+        took_s = self._clock.monotonic() - started
+        self._observe(RequestRefused(storefront, problem.status, problem.name, problem.detail, took_s))
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------
@@ -277,7 +273,7 @@ def _answer(status: int, content: Any, content_type: str = _JSON) -> web.Respons
 def _only_answer(answers: "Sequence[dict[str, object] | Problem]") -> web.Response:
     (answer,) = answers
     if isinstance(answer, Problem):
-        raise answer
+        return _answer(answer.status, answer.members(), CONTENT_TYPE)
     return _answer(202, answer)
 
 

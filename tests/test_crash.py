@@ -1,4 +1,4 @@
-"""The loss checker: a relay under load is killed with SIGKILL again and again, and nothing that it acknowledged is lost.
+"""The loss checker: a relay under load is killed with SIGKILL again and again; nothing it acknowledged is lost.
 
 Judged from the outside: what the shop was answered, and what the sandbox received.
 """

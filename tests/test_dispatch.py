@@ -1,4 +1,4 @@
-"""The channel's loop on simulated time: the real dispatcher, pace and rules; the verified fake store; a scripted Jetti."""
+"""The channel's loop on simulated time: the real dispatcher and pace, the verified fake store, a scripted Jetti."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from relay.core.delivery import HeadStarts, State
 from relay.core.events import AttemptMade, ChannelPaused, EventFound
 from relay.core.instant import SECOND
 from relay.core.mapping import Maker
-from relay.core.order import Arrival, Disposition
+from relay.core.order import Arrival, Disposition, Order
 from relay.core.outcome import Outcome, Result
 from relay.core.pace import Pace
 from relay.core.retry import RetryPolicy
@@ -264,6 +264,7 @@ def test_what_failed_for_too_long_becomes_a_dead_letter_with_its_cause() -> None
             await bench.order("1")
             await bench.after(2000.0)
             (dead,) = await bench.store.dead_letters()
+            assert isinstance(dead, Order)
             assert dead.cause is not None
             assert dead.cause.message.startswith("gave up after")
 

@@ -14,7 +14,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import diagram
 import pytest
 import typer
 from typer.core import TyperGroup
@@ -24,6 +23,7 @@ from relay.cli import app
 from relay.core.delivery import State
 from relay.core.order import Disposition
 from relay.core.outcome import NAMES as OUTCOMES
+from tests import diagram
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent

@@ -142,10 +142,10 @@ async def test_promise_4_never_backwards_whatever_order_webhooks_arrive_in(tmp_p
 
 
 async def test_promise_5_a_new_order_behind_many_updates_leaves_within_two_request_intervals(tmp_path: Path) -> None:
-    old = {"created_at": "2026-01-01T00:00:00Z"}
+    old = "2026-01-01T00:00:00Z"
     channels = {"main": {"sync_rate": 20, "burst": 1}}
     async with relay_running(tmp_path, channels=channels) as (relay, imitated), Shop(relay.public_url) as shop:
-        await asyncio.gather(*(shop.send(shopify_order(number, **old)) for number in range(1, 301)))
+        await asyncio.gather(*(shop.send(shopify_order(number, created_at=old)) for number in range(1, 301)))
         before = imitated.journal.last_seq
         created_at = instant.iso(SystemClock().now())
         assert (await shop.send(shopify_order(999, created_at=created_at))).json["status"] == "queued"

@@ -118,14 +118,7 @@ class Unexpected:
 
 
 Happening = (
-    EventAccepted
-    | RequestRefused
-    | EventFound
-    | AttemptMade
-    | ChannelPaused
-    | PermitTaken
-    | StoreTrouble
-    | Unexpected
+    EventAccepted | RequestRefused | EventFound | AttemptMade | ChannelPaused | PermitTaken | StoreTrouble | Unexpected
 )
 
 Observer = Callable[[Happening], None]

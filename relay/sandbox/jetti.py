@@ -76,9 +76,7 @@ class Account:
             due, received, channel_id, payload = waiting.popleft()
             self.import_now(received, channel_id, payload, min(due, at))
 
-    def import_now(
-        self, received: Received, channel_id: int, payload: Payload | Rejected, at: float
-    ) -> Sale | Problem:
+    def import_now(self, received: Received, channel_id: int, payload: Payload | Rejected, at: float) -> Sale | Problem:
         """Create or update the sale, or say why not; the import log has it either way."""
         if isinstance(payload, Rejected):
             result: Sale | Problem = payload.problem

@@ -197,6 +197,10 @@ class Store(Protocol):
         """The newest sale that was made of the order."""
         ...
 
+    async def probe(self) -> None:
+        """Commit something that changes nothing: a store that failed finds out whether it works again."""
+        ...
+
     def failure(self) -> str | None:
         """Why the store cannot commit at present; ``None`` when it can."""
         ...

@@ -27,7 +27,7 @@ class GroupCommit:
         self._queue_max = queue_max
         self._batch_max = batch_max
         self._queue: SimpleQueue[tuple[Command, asyncio.Future[Any]] | None] = SimpleQueue()
-        self._waiting = 0
+        self._waiting = 0  # refusable commands that are not answered yet
         self._closing = False
         self._loop = asyncio.get_running_loop()
         self._failure: str | None = None
@@ -50,9 +50,14 @@ class GroupCommit:
         if refusable and self._waiting >= self._queue_max:
             raise StoreFull(f"{self._waiting} requests wait for a commit, and no more may")
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._waiting += 1
+        if refusable:
+            future.add_done_callback(self._let_in)
+            self._waiting += 1
         self._queue.put((command, future))
         return future
+
+    def _let_in(self, _: "asyncio.Future[Any]") -> None:
+        self._waiting -= 1
 
     async def close(self) -> None:
         """Commit what was asked for, and end the thread."""
@@ -102,7 +107,6 @@ class GroupCommit:
     # -- back on the event loop ------------------------------------------------------------------------------------
 
     def _answer(self, pairs: list[tuple[asyncio.Future[Any], object]]) -> None:
-        self._waiting -= len(pairs)
         for future, answer in pairs:
             if future.cancelled():
                 continue

@@ -117,6 +117,9 @@ class MemoryStore:
         _, sale = self._sales.get(order_id, (0, None))
         return sale
 
+    async def probe(self) -> None:
+        """It always works."""
+
     def failure(self) -> str | None:
         return None
 

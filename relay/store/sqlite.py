@@ -17,7 +17,7 @@ import socket
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from heapq import merge
 from importlib import resources
@@ -86,14 +86,18 @@ class _Wake:
     limit: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """Write the disk, change nothing."""
+
+
 class SqliteStore:
     """See :class:`relay.store.Store`. Made by :meth:`open`."""
 
-    def __init__(self, path: Path, lock: int, *, queue_max: int) -> None:
+    def __init__(self, path: Path, lock: int, writer: sqlite3.Connection, *, queue_max: int) -> None:
         self._lock = lock
         self._path = path
-        self._writer = _connect(path)
-        _migrate(self._writer)
+        self._writer = writer
         self._run = _next_run(self._writer)
         self._event_ids = count(_last_id(self._writer, "events") + 1)
         self._order_ids = count(_last_id(self._writer, "orders") + 1)
@@ -103,6 +107,7 @@ class SqliteStore:
         self._group = GroupCommit(self._transact, queue_max=queue_max)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-reader")
         self._reading = local()
+        self._opened: list[sqlite3.Connection] = []
 
     @classmethod
     async def open(cls, path: Path, *, queue_max: int = 2048) -> "SqliteStore":
@@ -110,15 +115,18 @@ class SqliteStore:
 
         Raises :class:`StoreOwned` when another process owns it, :class:`StoreFailed` when it cannot be opened.
         """
-        lock = _own(path)
-        try:
-            return cls(path, lock, queue_max=queue_max)
-        except sqlite3.Error as error:
-            os.close(lock)
-            raise StoreFailed(f"cannot open {path}: {error}") from error
-        except BaseException:
-            os.close(lock)
-            raise
+        with ExitStack() as undo:
+            lock = _own(path)
+            undo.callback(os.close, lock)
+            try:
+                writer = _connect(path)
+                undo.callback(writer.close)
+                _migrate(writer)
+                store = cls(path, lock, writer, queue_max=queue_max)
+            except sqlite3.Error as error:
+                raise StoreFailed(f"cannot open {path}: {error}") from error
+            undo.pop_all()
+            return store
 
     # -- what changes something: a command for the writer ----------------------------------------------------------
 
@@ -138,6 +146,9 @@ class SqliteStore:
         woken: Sequence[Waiting] = await self._group.ask(_Wake(channel, now, limit))
         return woken
 
+    async def probe(self) -> None:
+        await self._group.ask(_Probe())
+
     def failure(self) -> str | None:
         return self._group.failure
 
@@ -149,7 +160,8 @@ class SqliteStore:
     def _close(self) -> None:
         with suppress(sqlite3.Error):  # the log is complete either way, and is replayed at the next opening
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._writer.close()
+        for connection in (*self._opened, self._writer):
+            connection.close()
         os.close(self._lock)
 
     # -- the transaction -------------------------------------------------------------------------------------------
@@ -162,6 +174,8 @@ class SqliteStore:
             results = [self._apply(ledger, command, sleepers.get(id(command), ())) for command in commands]
             answers = self._with_bodies(results)
             self._save(ledger)
+            if any(isinstance(command, _Probe) for command in commands):
+                self._writer.execute("UPDATE meta SET value = value WHERE key = 'run'")
             self._writer.execute("COMMIT")
         except BaseException as error:
             with suppress(sqlite3.Error):  # what made the transaction fail may already have rolled it back
@@ -214,6 +228,8 @@ class SqliteStore:
                 return next((leased for leased in leases if leased is not None), None)
             case _Wake():
                 return [woken for order_id in sleepers if (woken := ledger.wake(order_id)) is not None]
+            case _Probe():
+                return None
             case _:
                 raise AssertionError(f"no such command: {command!r}")
 
@@ -397,6 +413,7 @@ class SqliteStore:
         reader: sqlite3.Connection | None = getattr(self._reading, "connection", None)
         if reader is None:
             reader = self._reading.connection = _connect(self._path, read_only=True)
+            self._opened.append(reader)
         reader.execute("BEGIN")  # one snapshot for all of it
         try:
             return read(reader)
