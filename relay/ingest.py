@@ -24,7 +24,7 @@ ITEMS_MAX = 1000
 _JSON = "application/json"
 _NDJSON = "application/x-ndjson"
 _JSON_LIKE = frozenset({_JSON, _NDJSON, "application/ndjson", "application/jsonl", "application/x-jsonlines"})
-_STOREFRONT = "storefront"
+_STOREFRONT = web.RequestKey("storefront", str)
 """Where a request keeps the storefront it is for, once that is known."""
 _NO_ENCODING = frozenset({"", "identity"})
 
