@@ -26,7 +26,6 @@ from rich.table import Table
 from relay.bench import orders
 from relay.clock import SystemClock
 
-_ROUNDS = 3
 _HASH = "bench-hash"
 _PATH = "/webhooks/shop"
 _CONNECTIONS = 64
@@ -37,7 +36,7 @@ _DRAIN_MAX_S = 120.0
 Figures = dict[str, Any]
 
 
-def run(out: Console, *, as_json: bool, seconds: float) -> None:
+def run(out: Console, *, as_json: bool, seconds: float, rounds: int) -> None:
     """Measure, and print the figures; the ratios last."""
     cores = sorted(os.sched_getaffinity(0))
     pins = (cores[0], cores[1]) if len(cores) > 1 else (None, None)
@@ -45,7 +44,7 @@ def run(out: Console, *, as_json: bool, seconds: float) -> None:
         SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), transient=True,
         console=Console(stderr=True), disable=as_json,
     ) as progress:  # fmt: skip
-        bench = _Bench(progress, seconds, *pins)
+        bench = _Bench(progress, seconds, rounds, *pins)
         figures = {"pinned": _pinned(pins), "body_bytes": len(orders.body(1)), **bench.measure()}
     if as_json:
         print(json.dumps(figures, indent=2))
@@ -60,8 +59,9 @@ def _pinned(pins: tuple[int | None, int | None]) -> str:
 
 
 class _Bench:
-    def __init__(self, progress: Progress, seconds: float, core: int | None, other: int | None) -> None:
+    def __init__(self, progress: Progress, seconds: float, rounds: int, core: int | None, other: int | None) -> None:
         self._progress = progress
+        self._rounds = rounds
         self._seconds = seconds
         self._core = core
         self._other = other
@@ -72,9 +72,9 @@ class _Bench:
     def measure(self) -> Figures:
         with tempfile.TemporaryDirectory(prefix="order-relay-bench-") as folder:
             self._folder = Path(folder)
-            acknowledged = [self._acknowledged(number) for number in range(_ROUNDS)]
+            acknowledged = [self._acknowledged(number) for number in range(self._rounds)]
             calm = self._calm(median(pair["relay"]["per_s"] for pair in acknowledged) / 2)
-            delivered = [self._delivered(number) for number in range(_ROUNDS)]
+            delivered = [self._delivered(number) for number in range(self._rounds)]
         return {
             "acknowledged": _summary(acknowledged),
             "half_load": calm,
@@ -84,9 +84,9 @@ class _Bench:
     # -- what is measured ------------------------------------------------------------------------------------------
 
     def _acknowledged(self, number: int) -> Figures:
-        with self._step(f"acknowledging, bare {number + 1}/{_ROUNDS}"), self._bare({}) as url:
+        with self._step(f"acknowledging, bare {number + 1}/{self._rounds}"), self._bare({}) as url:
             bare = self._load(url)
-        with self._step(f"acknowledging, relay {number + 1}/{_ROUNDS}"), self._relay(f"ack{number}") as (url, _):
+        with self._step(f"acknowledging, relay {number + 1}/{self._rounds}"), self._relay(f"ack{number}") as (url, _):
             relay = self._load(url)
         return {"bare": bare, "relay": relay}
 
@@ -99,13 +99,16 @@ class _Bench:
             to = f"{jetti}/webhooks/custom-channels/manual-sale.json"
             headers = {"jetti-webhook-hash": _HASH, "Content-Type": "application/json"}
             with (
-                self._step(f"delivering, bare {number + 1}/{_ROUNDS}"),
+                self._step(f"delivering, bare {number + 1}/{self._rounds}"),
                 self._bare({"url": to, "headers": headers}) as url,
             ):
                 bare = self._load(url)
         with self._sandbox() as jetti:
             to = f"{jetti}/webhooks/custom-channels/manual-sale.json"
-            with self._step(f"delivering, relay {number + 1}/{_ROUNDS}"), self._relay(f"all{number}", to) as (url, _):
+            with (
+                self._step(f"delivering, relay {number + 1}/{self._rounds}"),
+                self._relay(f"all{number}", to) as (url, _),
+            ):
                 started = self._clock.monotonic()
                 relay = self._load(url)
                 took_s = self._until_delivered(jetti, relay["answered"], started)

@@ -89,11 +89,12 @@ def demo(
 def bench(
     as_json: Json = False,
     seconds: Annotated[float, typer.Option(help="How long each measurement takes.", min=1, max=120)] = 5.0,
+    rounds: Annotated[int, typer.Option(help="How often each pair is measured; the median is quoted.", min=1)] = 3,
 ) -> None:
     """Measure this machine: acknowledgements and deliveries, as ratios to bare aiohttp in the same run."""
     from relay.bench import run
 
-    run(out, as_json=as_json, seconds=seconds)
+    run(out, as_json=as_json, seconds=seconds, rounds=rounds)
 
 
 def _fault(text: str, kind: Any) -> Any:
