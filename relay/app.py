@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from relay.dispatch import Channel, Dispatcher
 from relay.ingest import Door, Ingest, Limits
 from relay.inspector import Inspector
 from relay.listener import Bounds, Listener
-from relay.observe.logs import Logs, libraries_in, logger
+from relay.observe.logs import Gathered, Logs, libraries_in, logger
 from relay.observe.metrics import CONTENT_TYPE, ChannelFigures, Metrics
 from relay.store import Receipt, Store, StoreError
 from relay.store.memory import MemoryStore
@@ -77,7 +78,9 @@ async def running(
 
     async with AsyncExitStack() as stack:
         if observers is None:
-            log = logger(settings.log.level, settings.log.format)
+            gathered = Gathered(sys.stderr)
+            stack.callback(gathered.write_out)
+            log = logger(settings.log.level, settings.log.format, gathered)
             stack.enter_context(libraries_in(log))
             watching.append(Logs(log))
         store = await open_store(settings)

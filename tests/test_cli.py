@@ -88,6 +88,7 @@ async def test_the_real_program_turns_away_a_connection_too_many(tmp_path: Path)
         taken = await first.answer()
         await second.write(request(body=shopify_order(2)))
         refused = await second.answer()
+        assert await relay.terminate() == 0
 
     assert (taken and taken.status, refused and refused.status) == (200, 503)
     assert [line["type"] for line in relay.log_lines if line["event"] == "refused"] == ["too-many-connections"]

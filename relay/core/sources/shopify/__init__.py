@@ -20,6 +20,7 @@ from msgspec import UNSET, UnsetType
 from relay.core import exact, instant
 from relay.core.instant import Instant
 from relay.core.sale import Reason
+from relay.core.signature import hmac_sha256
 from relay.core.sources import (
     Authentic,
     Cancel,
@@ -111,7 +112,7 @@ class Shopify:
         # The text is compared, not the bytes it stands for: base64 has several spellings of the same bytes.
         signature = given.strip().encode("utf-8", "replace")
         for key in self._keys:
-            if hmac.compare_digest(b2a_base64(hmac.digest(key, body, "sha256"), newline=False), signature):
+            if hmac.compare_digest(b2a_base64(hmac_sha256(key, body), newline=False), signature):
                 return Authentic()
         return Unauthentic("the signature matches none of the storefront's secrets")
 

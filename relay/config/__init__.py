@@ -1,0 +1,30 @@
+"""What the operator may decide: one TOML file, environment variables over it, secrets also from files.
+
+Each table is one model whose descriptions are also the reference documentation (`reference`) and the remedies in error
+messages: three texts that would otherwise drift apart. The modules, each knowing only those before it: problems;
+values; tables; storefronts; settings, all tables together; known, the list of keys; errors; loading.
+
+No secret leaves this package except as a ``SecretStr``: errors are built outside ``except`` blocks, so that no
+exception that has seen the input hangs on them as context, and what might be a misspelt secret is not shown.
+"""
+
+from relay.config.known import keys, reference
+from relay.config.loading import load
+from relay.config.problems import ConfigError, Problem
+from relay.config.settings import Settings
+from relay.config.storefronts import NativeStorefront, ShopifyStorefront
+from relay.config.tables import Channel
+from relay.config.values import Address
+
+__all__ = [
+    "Address",
+    "Channel",
+    "ConfigError",
+    "NativeStorefront",
+    "Problem",
+    "Settings",
+    "ShopifyStorefront",
+    "keys",
+    "load",
+    "reference",
+]

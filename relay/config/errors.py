@@ -1,0 +1,109 @@
+"""What pydantic found, in our words, none of them a value that is or might be a secret."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from pydantic_core import ErrorDetails
+
+from relay.config.known import Key, KeyPath, known_keys, variable_of
+from relay.config.problems import NOT_SET, NOT_SHOWN, SECRET, Problem, nearest
+from relay.config.tables import remedy_of_missing
+
+_UNKNOWN = "is not a known key"
+
+
+def explain(error: ErrorDetails) -> Iterator[Problem]:
+    """The problems that one of pydantic's errors stands for."""
+    path, context = _path_of_error(error["loc"]), error.get("ctx", {})
+    name, known = ".".join(path), known_keys().get(".".join(_pattern(path)))
+    match error["type"]:
+        case "problems":
+            for problem in context["problems"]:
+                yield replace(problem, key=".".join((*path, problem.key)))
+        case "extra_forbidden":
+            yield _unknown(path, known)
+        case "missing":
+            yield Problem(name, NOT_SET, "is required", remedy_of_missing(path[-1]))
+        case "union_tag_not_found":
+            yield Problem(
+                f"{name}.kind", NOT_SET, "is required", f"set kind = {known_keys()['storefronts.NAME.kind'].takes}"
+            )
+        case "union_tag_invalid":
+            kinds = known_keys()["storefronts.NAME.kind"].takes
+            yield Problem(f"{name}.kind", as_shown(context["tag"]), "is no kind of storefront", f"set kind = {kinds}")
+        case "wrong":
+            value = "" if error["loc"][-1] == "[key]" else as_shown(error["input"], known)
+            yield Problem(name, value, context["message"], context["remedy"] or _remedy(known))
+        case "too_short":
+            yield Problem(name, "[]", "is empty", remedy_of_missing(path[-1]))
+        case _ if known is None:
+            yield Problem(name, NOT_SHOWN, "is a table and not a value", f"write [{name}] and its keys below it")
+        case _:
+            message = error["msg"].replace("Input should", "must").replace("Input is", "is")
+            yield Problem(name, as_shown(error["input"], known), message, _remedy(known))
+
+
+def with_origin(problem: Problem, origins: Mapping[KeyPath, str]) -> Problem:
+    """The problem in terms of the environment variable that caused it, if one did."""
+    key = tuple(problem.key.split("."))
+    path, variable = next(((path, name) for path, name in origins.items() if path[: len(key)] == key), ((), ""))
+    if not variable or problem.value == NOT_SET:
+        return problem
+    near = _nearest_key(key) if problem.message == _UNKNOWN else None
+    remedy = f"did you mean {variable_of((*near.split('.'), *path[len(key) :]))}?" if near else problem.remedy
+    return replace(problem, origin=variable, remedy=remedy)
+
+
+def _path_of_error(loc: tuple[int | str, ...]) -> KeyPath:
+    """The key: without a list entry's number, and without the kind that pydantic puts behind a storefront's name."""
+    words = tuple(part for part in loc if isinstance(part, str) and part != "[key]")
+    return words[:2] + words[3:] if words[:1] == ("storefronts",) else words
+
+
+def as_shown(value: object, key: Key | None = None) -> str:
+    """A value for an error: never a secret, a table, or an address with credentials in it."""
+    if key is not None and key.secret:
+        return SECRET
+    text = repr(value)
+    hidden = isinstance(value, dict) or re.search(r":.*[@?]|passw|pwd", text, re.IGNORECASE)
+    return NOT_SHOWN if hidden else text if len(text) <= 100 else f"{text[:100]}…"
+
+
+def _remedy(key: Key | None) -> str:
+    if key is None:
+        return "see config.example.toml"
+    return f"give {key.takes}" + (f"; the default is {key.default}" if key.default else "")
+
+
+def _unknown(path: KeyPath, known: Key | None) -> Problem:
+    """An unknown key. Its value is not shown: it might be a secret under a misspelt name."""
+    name, table = ".".join(path), path[:-1]
+    if known is not None:
+        kinds = " or ".join(f'"{kind}"' for kind in known.kinds)
+        return Problem(name, NOT_SHOWN, f"belongs to storefronts of kind {kinds}", "remove it, or change kind")
+    near = _nearest_key(path)
+    siblings = ", ".join(_children(_pattern(table)))
+    remedy = f"did you mean {near}?" if near else f"remove it; known here: {siblings}"
+    return Problem(name, NOT_SHOWN, _UNKNOWN, remedy)
+
+
+def _nearest_key(path: KeyPath) -> str | None:
+    *table, word = path
+    near = nearest(word, _children(_pattern(tuple(table))))
+    if near is not None:
+        return ".".join((*table, near))
+    elsewhere = [key for key in known_keys() if key.rpartition(".")[2] == word]
+    return elsewhere[0] if elsewhere else nearest(".".join(_pattern(path)), known_keys())
+
+
+def _children(table: KeyPath) -> list[str]:
+    """The keys and tables directly below a table, in the order of the reference."""
+    paths = [tuple(key.split(".")) for key in known_keys()]
+    return list(
+        dict.fromkeys(path[len(table)] for path in paths if len(path) > len(table) and path[: len(table)] == table)
+    )
+
+
+def _pattern(path: KeyPath) -> KeyPath:
+    return (*path[:1], "NAME", *path[2:]) if len(path) > 1 and path[0] in {"channels", "storefronts"} else path

@@ -1,0 +1,91 @@
+"""The tables together, and what they must agree on."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from relay.config.problems import SECRET, ConfigError, Problem, nearest, refuse
+from relay.config.storefronts import NativeStorefront, ShopifyStorefront
+from relay.config.tables import Channel, Life, Log, Private, Public, Store
+from relay.config.values import Name
+
+_CHANNEL_EXAMPLE = '[channels.main]\nmode = "async"\nwebhook_hash_file = "/run/secrets/jetti-webhook-hash"'
+_STOREFRONT_EXAMPLE = '[storefronts.shop]\nkind = "shopify"\nchannel = "main"\nsecrets_file = "/run/secrets/shopify"'
+
+
+class Settings(BaseSettings):
+    """The whole configuration. `load` makes one; nothing is read from the environment behind its back."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    store: Store = Store()
+    public: Public = Public()
+    private: Private = Private()
+    channels: Mapping[Name, Channel] = Field(default_factory=dict)
+    storefronts: Mapping[Name, Annotated[ShopifyStorefront | NativeStorefront, Field(discriminator="kind")]] = Field(
+        default_factory=dict
+    )
+    log: Log = Log()
+    life: Life = Life()
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+    @classmethod
+    def _settings_log_debug(cls, states: Mapping[str, object]) -> None:
+        """Nothing: with PYDANTIC_SETTINGS_DEBUG the library would log every source as it is, secrets included."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        refuse([*self._clashing_names(), *self._unknown_channels(), *self._shared_secrets(), *self._same_address()])
+        return self
+
+    def _clashing_names(self) -> Iterator[Problem]:
+        for section, tables in (("channels", self.channels), ("storefronts", self.storefronts)):
+            seen: dict[str, str] = {}
+            for name in tables:
+                other = seen.setdefault(name.replace("-", "_"), name)
+                if other != name:
+                    message = f"is the same as {section}.{other} in the name of an environment variable"
+                    yield Problem(f"{section}.{name}", "", message, "choose names that differ in more than - and _")
+
+    def _unknown_channels(self) -> Iterator[Problem]:
+        for name, storefront in self.storefronts.items():
+            if storefront.channel not in self.channels:
+                near = nearest(storefront.channel, self.channels)
+                remedy = f'did you mean "{near}"?' if near else f"add the table [channels.{storefront.channel}]"
+                known = f"; there are: {', '.join(self.channels)}" if self.channels else ""
+                key = f"storefronts.{name}.channel"
+                yield Problem(key, repr(storefront.channel), f"is no configured channel{known}", remedy)
+
+    def _shared_secrets(self) -> Iterator[Problem]:
+        owners: dict[str, str] = {}
+        for name, storefront in self.storefronts.items():
+            for secret in storefront.secrets if isinstance(storefront, NativeStorefront) else ():
+                owner = owners.setdefault(secret.get_secret_value(), name)
+                if owner != name:
+                    message = f"are shared with storefronts.{owner}: a request could be from either"
+                    yield Problem(f"storefronts.{name}.secrets", SECRET, message, "give each its own secrets")
+
+    def _same_address(self) -> Iterator[Problem]:
+        if self.private.listen.port and self.private.listen == self.public.listen:
+            value = repr(str(self.private.listen))
+            yield Problem("private.listen", value, "is public.listen as well", "choose another port, such as 9090")
+
+    def for_serving(self) -> Self:
+        """These settings, if there is something to serve; a `ConfigError` says which table is missing."""
+        examples = {"channels": _CHANNEL_EXAMPLE, "storefronts": _STOREFRONT_EXAMPLE}
+        missing = [name for name in examples if not getattr(self, name)]
+        if missing:
+            message = "is empty: at least one is required to serve"
+            raise ConfigError([Problem(name, "", message, f"add, for example:\n{examples[name]}") for name in missing])
+        return self
+
+    def redacted(self) -> dict[str, Any]:
+        """The effective configuration as plain values, with "(secret)" in the place of each secret."""
+        return self.model_dump(mode="json")

@@ -1,0 +1,216 @@
+"""The tables of the file, each a model; those of the storefronts are in :mod:`relay.config.storefronts`.
+
+The text below a key is its description: for `keys`, the reference and thereby the reader of this file.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from relay.config.problems import NOT_SET, Problem, refuse
+from relay.config.values import (
+    Address,
+    ChannelId,
+    HeaderSecret,
+    Listen,
+    Number,
+    StoreUrl,
+    WebAddress,
+    Whole,
+    as_list,
+    as_toml,
+    is_loopback,
+)
+from relay.core.delivery import HeadStarts
+from relay.core.pace import Mode, Pace
+from relay.core.retry import RetryPolicy
+
+_PACE, _RETRY, _HEAD_STARTS = Pace(), RetryPolicy(), HeadStarts()
+_WEEK = 604_800
+SECRETS = {"private": ("token",), "channels": ("webhook_hash", "token"), "storefronts": ("secrets",)}
+"""The keys of each table that hold a secret; each has a twin, ``_file``."""
+
+
+class Table(BaseModel):
+    """Unknown keys are errors, nothing changes after loading, and pydantic shows no input."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
+
+
+class Store(Table):
+    """Where accepted orders are kept."""
+
+    url: StoreUrl = "sqlite:relay.db"
+    """`sqlite:PATH`, a relative path being relative to the working directory; or `memory:`, for a trial that forgets
+    everything when it stops. PostgreSQL is not in this version."""
+
+    @property
+    def path(self) -> Path | None:
+        """The SQLite file; ``None``: in memory."""
+        return None if self.url == "memory:" else Path(self.url.removeprefix("sqlite:"))
+
+
+class Public(Table):
+    """The listener the storefronts send to."""
+
+    listen: Listen = Address("0.0.0.0", 8080)  # noqa: S104 -- storefronts send from outside
+    """Address and port; port 0 takes a free one."""
+    body_max_bytes: Whole = Field(5_242_880, ge=1024, le=67_108_864)
+    """Largest body, bytes; beyond it 413. Orders of 500 lines exist."""
+    body_timeout_s: Number = Field(10, ge=0.1, le=300)
+    """Time for a whole body to arrive, seconds; beyond it 408."""
+    headers_max_bytes: Whole = Field(16_384, ge=1024, le=262_144)
+    """Largest request line and largest header field, bytes; beyond it 400."""
+    connections_max: Whole = Field(1024, ge=1, le=65_535)
+    """Connections open at the same time."""
+    queue_max: Whole = Field(2048, ge=1, le=1_000_000)
+    """Events that wait for their commit; beyond it 503 with Retry-After."""
+    retry_after_s: Whole = Field(5, ge=1, le=3600)
+    """Retry-After of a 503, seconds."""
+
+
+class Private(Table):
+    """The listener for operators: health, metrics, API, console."""
+
+    listen: Listen = Address("127.0.0.1", 9090)
+    """Address and port; port 0 takes a free one. Any but loopback (127.0.0.0/8, ::1, localhost) needs a token."""
+    token: HeaderSecret | None = None
+    """Bearer token that guards everything but health and metrics."""
+    token_file: Path | None = None
+    """File that holds `token`."""
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        if self.token is None and not self.listen.loopback:
+            remedy = "set private.token_file (or private.token), or listen on 127.0.0.1"
+            refuse([Problem("listen", repr(str(self.listen)), "is open to others and no token guards it", remedy)])
+        return self
+
+
+class Retry(Table):
+    """How an order is tried again: after a delay drawn evenly from zero to a bound that grows."""
+
+    base_s: Number = Field(_RETRY.base_s, ge=0.01, le=3600)
+    """Bound of the first delay, seconds."""
+    factor: Number = Field(_RETRY.factor, ge=1, le=100)
+    """By how much the bound grows with each attempt."""
+    cap_s: Number = Field(_RETRY.cap_s, ge=0.01, le=86_400)
+    """The bound never exceeds this, seconds."""
+    max_age_s: Number = Field(_RETRY.max_age_s, ge=1, le=2_592_000)
+    """An order that has failed for so long since its first attempt becomes a dead letter, seconds."""
+
+
+class HeadStart(Table):
+    """By how many seconds each lane goes before what became due at the same time."""
+
+    new_s: Number = Field(_HEAD_STARTS.new_s, ge=-_WEEK, le=_WEEK)
+    """New orders, seconds; more than `update_s`, because new orders go first."""
+    update_s: Number = Field(_HEAD_STARTS.update_s, ge=-_WEEK, le=_WEEK)
+    """Updates of orders, seconds; not below `replay_s`."""
+    replay_s: Number = Field(_HEAD_STARTS.replay_s, ge=-_WEEK, le=_WEEK)
+    """Replayed dead letters and bulk imports, seconds."""
+
+    @model_validator(mode="after")
+    def _new_orders_first(self) -> Self:
+        remedy = "keep new_s > update_s >= replay_s, for example 3600, 0 and -3600"
+        if self.new_s <= self.update_s:
+            refuse([Problem("new_s", as_toml(self.new_s), "would let updates go before new orders", remedy)])
+        if self.update_s < self.replay_s:
+            refuse([Problem("update_s", as_toml(self.update_s), "would let replays go before updates", remedy)])
+        return self
+
+
+class Channel(Table):
+    """One Jetti custom channel: one destination with its own credentials, pace and backlog."""
+
+    mode: Literal["async", "sync"] = "async"
+    """Which of Jetti's import endpoints: `async` answers before it has looked and takes ten times as many; `sync`
+    answers with the sale or the error, for integrating."""
+    webhook_hash: HeaderSecret | None = None
+    """Sent as `jetti-webhook-hash`; required for `async`. Each custom channel has its own."""
+    webhook_hash_file: Path | None = None
+    """File that holds `webhook_hash`."""
+    token: HeaderSecret | None = None
+    """Bearer token of Jetti's API; required for `sync`."""
+    token_file: Path | None = None
+    """File that holds `token`."""
+    channel_id: ChannelId | None = None
+    """The channel's id in Jetti (not the custom channel's); required for `sync`."""
+    async_url: WebAddress = "https://inbound.jetti.io/webhooks/custom-channels/manual-sale.json"
+    """The asynchronous endpoint, complete."""
+    api_url: WebAddress = "https://api.jetti.io"
+    """Where Jetti's API begins: the synchronous endpoint and look-ups."""
+    insecure_http: bool = False
+    """Allow `http://` to another machine, where everyone on the way can read the credentials: only for a sandbox in a
+    private network. To this machine `http://` is always allowed."""
+    sync_rate: Number = Field(_PACE.sync_rate, ge=0.001, le=1_000_000)
+    """What the synchronous API takes, requests per second."""
+    multiplier: Number = Field(_PACE.multiplier, ge=1, le=1000)
+    """How many times that the asynchronous endpoint takes: no more than `sync_rate` × `multiplier` requests a second
+    are sent. Counts as 1 in mode `sync`."""
+    burst: Whole = Field(_PACE.burst, ge=1, le=10_000)
+    """Requests that may leave at once after a quiet time; 1: evenly spaced."""
+    in_flight_max: Whole = Field(32, ge=1, le=1000)
+    """Requests in flight at the same time."""
+    timeout_s: Number = Field(35, ge=1, le=300)
+    """Time for one request, seconds. Jetti's load balancer cuts at 30 s; a little more shows its answer."""
+    window: Whole = Field(1024, ge=1, le=100_000)
+    """Deliveries kept in memory, the head of the backlog; the rest is on disk."""
+    permanent_codes: Annotated[tuple[str, ...], BeforeValidator(as_list)] = ()
+    """Jetti's problem codes (`title`) that sending again cannot mend, besides the known ones: such an order becomes a
+    dead letter at once."""
+    retry: Retry = Retry()
+    head_start: HeadStart = HeadStart()
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        needed = ("webhook_hash",) if self.mode == "async" else ("token", "channel_id")
+        missing = [key for key in needed if getattr(self, key) is None]
+        message = f'is required for mode = "{self.mode}"'
+        problems = [Problem(key, NOT_SET, message, remedy_of_missing(key)) for key in missing]
+        for key, url in (("async_url", self.async_url), ("api_url", self.api_url)):
+            if url.startswith("http:") and not self.insecure_http and not is_loopback(urlsplit(url).hostname or ""):
+                remedy = "use https://, or set insecure_http = true for a sandbox in a private network"
+                problems.append(Problem(key, repr(url), "would show the credentials to everyone on the way", remedy))
+        refuse(problems)
+        return self
+
+    @property
+    def pace(self) -> Pace:
+        return Pace(self.sync_rate, self.multiplier, self.burst)
+
+    @property
+    def import_mode(self) -> Mode:
+        return Mode(self.mode)
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        return RetryPolicy(**self.retry.model_dump())
+
+    @property
+    def head_starts(self) -> HeadStarts:
+        return HeadStarts(**self.head_start.model_dump())
+
+
+class Log(Table):
+    """What the relay writes to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is written."""
+    format: Literal["auto", "json", "console"] = "auto"
+    """`auto`: `console` on a terminal, `json` elsewhere."""
+
+
+class Life(Table):
+    """Starting and stopping."""
+
+    shutdown_grace_s: Number = Field(20, ge=0, le=600)
+    """After SIGTERM, time for requests in flight to end, seconds. Keep it below what the supervisor waits before it
+    kills (Kubernetes: 30)."""
+
+
+def remedy_of_missing(key: str) -> str:
+    secret = any(key in names for names in SECRETS.values())
+    return f"set {key}, or {key}_file to the path of a file that holds it" if secret else f"set {key}"
