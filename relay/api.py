@@ -13,6 +13,7 @@ from relay.core import instant
 from relay.core.delivery import Lane, State
 from relay.core.events import Observer, Unexpected
 from relay.core.order import Order
+from relay.core.outcome import Trouble
 from relay.core.problem import CONTENT_TYPE, Problem
 from relay.store import Attempt, Event, Store, StoreError, Tally, Timeline
 from relay.store.places import of_event, of_order
@@ -32,6 +33,9 @@ class ChannelView:
     """Requests per second it is allowed at present."""
     in_flight: int
     paused_s: float
+    paused_cause: str = ""
+    trouble: Trouble | None = None
+    """What the latest attempts came to, if none of them got through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +144,36 @@ def _channel(
         "rate": channel.rate,
         "in_flight": channel.in_flight,
         "paused_s": round(channel.paused_s, 1),
+        "paused_cause": channel.paused_cause,
+        "trouble": _trouble(channel.trouble),
         "waiting": {lane.value: tally.get((name, State.WAITING, lane), 0) for lane in Lane},
         "oldest_due_age_s": {
             lane.value: max(0.0, instant.seconds_between(oldest.get((name, lane), now), now)) for lane in Lane
         },
         "orders": {state.value: orders for state, orders in count.items()},
-        "drain_s": round(channel.paused_s + to_send / channel.rate, 1) if to_send else 0.0,
+        "drain_s": _drain_s(channel, to_send),
     }
+
+
+def _trouble(trouble: Trouble | None) -> dict[str, object] | None:
+    if trouble is None:
+        return None
+    return {
+        "outcome": trouble.outcome,
+        "code": trouble.cause.code,
+        "message": trouble.cause.message,
+        "since": instant.iso(trouble.since),
+        "attempts": trouble.attempts,
+    }
+
+
+def _drain_s(channel: ChannelView, to_send: int) -> float | None:
+    """When the backlog will be gone if nothing more arrives; unknown while nothing gets through."""
+    if not to_send:
+        return 0.0
+    if channel.trouble is not None and channel.trouble.outcome != "throttled":
+        return None
+    return round(channel.paused_s + to_send / channel.rate, 1)
 
 
 def _order(order: Order) -> dict[str, object]:

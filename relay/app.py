@@ -3,7 +3,7 @@
 import asyncio
 import random
 import sys
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version as version_of
@@ -15,7 +15,7 @@ from relay.api import ChannelView, View, api
 from relay.clock import Clock, SystemClock
 from relay.config import Channel as ChannelSettings
 from relay.config import NativeStorefront, Settings, ShopifyStorefront
-from relay.core.events import Happening, Observer
+from relay.core.events import Happening, Observer, Started, Stopped, Stopping, Warned
 from relay.core.mapping import Maker
 from relay.core.pace import Mode
 from relay.core.sources import Source
@@ -84,6 +84,7 @@ async def running(
             stack.enter_context(libraries_in(log))
             watching.append(Logs(log))
         store = await open_store(settings)
+        stack.callback(observe, Stopped())
         stack.push_async_callback(store.close)
         makers = {name: _maker(storefront) for name, storefront in settings.storefronts.items()}
         dispatchers = {
@@ -98,6 +99,14 @@ async def running(
         host, port = await public.open(settings.public.listen.host, settings.public.listen.port)
         stack.push_async_callback(public.close, 0.0)
         relay.public_url, relay.private_url = _url(host, port), private
+        observe(
+            Started(
+                VERSION, relay.public_url, relay.private_url, settings.store.url,
+                tuple(settings.storefronts), tuple(settings.channels),
+            )
+        )  # fmt: skip
+        for warning in _warnings(settings):
+            observe(warning)
         async with asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(dispatcher.run()) for dispatcher in dispatchers.values()]
             loops.append(tasks.create_task(inspector.run()))
@@ -106,7 +115,17 @@ async def running(
                 yield relay
             finally:
                 relay.stopping = True
+                observe(Stopping(settings.life.shutdown_grace_s))
                 await _stop(public, loops, dispatchers.values(), settings.life.shutdown_grace_s)
+
+
+def _warnings(settings: Settings) -> Iterator[Warned]:
+    """What is better known before it costs orders."""
+    if settings.store.path is None:
+        said = 'store.url is "memory:": acknowledged orders are gone with the process'
+        yield Warned(said, "for anything but a trial, set it to sqlite:PATH")
+    for key in settings.placeholders():
+        yield Warned(f"{key} still is the example's, which everyone knows", "put your own there", is_wrong=True)
 
 
 async def _until_mended(store: Store, clock: Clock) -> None:
@@ -165,7 +184,7 @@ async def _private(
 
     def channels() -> Mapping[str, ChannelView]:
         return {
-            name: ChannelView(d.channel.mode.value, d.rate, d.in_flight, d.paused_s)
+            name: ChannelView(d.channel.mode.value, d.rate, d.in_flight, d.paused_s, d.paused_cause, d.trouble)
             for name, d in relay.dispatchers.items()
         }
 

@@ -26,7 +26,19 @@ from relay.core.events import (
 )
 from relay.core.mapping import Made, Maker, conclude
 from relay.core.order import Order, finding_of, known_at_jetti
-from relay.core.outcome import CannotMap, Cause, ChannelWrong, Outcome, Result, Sent, Throttled, cause_of, name_of
+from relay.core.outcome import (
+    CannotMap,
+    Cause,
+    ChannelWrong,
+    Outcome,
+    Result,
+    Sent,
+    Throttled,
+    Trouble,
+    cause_of,
+    name_of,
+    troubled,
+)
 from relay.core.pace import Mode, Pace
 from relay.core.retry import RetryPolicy
 from relay.store import Attempt, Settled, Settlement, Store, StoreError, Taken
@@ -95,7 +107,14 @@ class Dispatcher:
         self._refill = asyncio.Event()
         self._slept = asyncio.Event()
         self._paused_until = 0.0
+        self._paused_cause = ""
+        self._trouble: Trouble | None = None
         self._sending: set[asyncio.Task[None]] = set()
+
+    @property
+    def paused_cause(self) -> str:
+        """Why the channel sends nothing at present; empty when it sends."""
+        return self._paused_cause if self.paused_s else ""
 
     @property
     def rate(self) -> float:
@@ -113,6 +132,11 @@ class Dispatcher:
         return len(self._sending)
 
     @property
+    def trouble(self) -> Trouble | None:
+        """What the latest attempts came to, if they did not get through; ``None`` when the last one did."""
+        return self._trouble
+
+    @property
     def paused_s(self) -> float:
         """For how many more seconds the channel sends nothing; 0 when it sends."""
         return max(0.0, self._paused_until - self._clock.monotonic())
@@ -120,6 +144,8 @@ class Dispatcher:
     async def run(self) -> None:
         """Deliver until cancelled. What is in flight then is left to :meth:`finish`."""
         self._refill.set()
+        # Begin with the bucket spent: whoever had it before may have spent it this very second (a restart).
+        await self._limiter.acquire(self._limiter.max_rate)
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self._dispatch(), name=f"dispatch-{self.channel.name}")
             loops.create_task(self._fill_window(), name=f"window-{self.channel.name}")
@@ -170,7 +196,7 @@ class Dispatcher:
                 head = await self._store.head(self.channel.name, asked)
             except StoreError as error:
                 self._backlog.abandon_refill()
-                await self._trouble("reading the backlog", error)
+                await self._wait_for_store("reading the backlog", error)
                 self._refill.set()
                 continue
             self._backlog.refill(head, asked=asked)
@@ -187,7 +213,7 @@ class Dispatcher:
                         self.offer(waiting)
                     continue
             except StoreError as error:
-                await self._trouble("waking sleepers", error)
+                await self._wait_for_store("waking sleepers", error)
                 continue
             delay_s = _POLL_S if due_at is None else instant.seconds_between(self._clock.now(), due_at)
             await self._clock.until(self._slept, min(max(delay_s, 0.001), _POLL_S))
@@ -220,7 +246,7 @@ class Dispatcher:
             return await self._store.take(self.channel.name, [head.order_id])
         except StoreError as error:
             self._backlog.offer(head)
-            await self._trouble("taking a delivery", error)
+            await self._wait_for_store("taking a delivery", error)
             return None
 
     async def _attempt(self, taken: Taken) -> bool:
@@ -269,7 +295,7 @@ class Dispatcher:
             try:
                 return await self._store.settle(settlement)
             except StoreError as error:
-                await self._trouble("recording an attempt", error)
+                await self._wait_for_store("recording an attempt", error)
 
     async def _hand_back(self, taken: Taken, started_at: int) -> None:
         """We are stopping, and do not know what became of the request: the order waits in its old place."""
@@ -291,6 +317,7 @@ class Dispatcher:
 
     def _mind(self, outcome: Outcome) -> None:
         """What an outcome means for the channel as a whole."""
+        self._trouble = troubled(self._trouble, outcome, now=self._clock.now())
         match outcome:
             case Throttled(retry_after_s, cause):
                 asked_s = _PAUSE_DEFAULT_S if retry_after_s is None else retry_after_s
@@ -302,9 +329,10 @@ class Dispatcher:
 
     def _pause(self, seconds: float, cause: Cause, *, is_wrong: bool) -> None:
         self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
-        self._observe(ChannelPaused(self.channel.name, seconds, f"{cause.code}: {cause.message}", is_wrong))
+        self._paused_cause = f"{cause.code}: {cause.message}"
+        self._observe(ChannelPaused(self.channel.name, seconds, self._paused_cause, is_wrong))
 
-    async def _trouble(self, what: str, error: StoreError) -> None:
+    async def _wait_for_store(self, what: str, error: StoreError) -> None:
         self._observe(StoreTrouble(what, str(error)))
         await self._clock.sleep(_STORE_PAUSE_S)
 

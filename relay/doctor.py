@@ -1,15 +1,18 @@
 """Tries what can be tried without changing anything at the other end."""
 
+import re
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import aiohttp
-from pydantic import SecretStr
 
 from relay.app import open_store
 from relay.config import Channel, Settings
 from relay.store import StoreError, StoreOwned
 
 _TIMEOUT_S = 10
+_ASYNC_PATH = "/webhooks/custom-channels/manual-sale.json"
+"""Where Jetti documents the asynchronous endpoint to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,8 @@ class Finding:
     what: str
     ok: bool
     said: str
+    warning: bool = False
+    """It may be meant, and is worth a look."""
 
 
 async def examine(settings: Settings) -> list[Finding]:
@@ -32,7 +37,8 @@ async def _store(settings: Settings) -> Finding:
     try:
         store = await open_store(settings)
     except StoreOwned as error:
-        return Finding("store", True, f"in use: {error}")
+        owner = re.search(r"process \d+ on \S+(?=;)", str(error))
+        return Finding("store", True, "in use by a running relay" + (f" ({owner[0]})" if owner else ""))
     except StoreError as error:
         return Finding("store", False, str(error))
     try:
@@ -43,17 +49,8 @@ async def _store(settings: Settings) -> Finding:
 
 
 def _placeholders(settings: Settings) -> list[Finding]:
-    """Whoever knows the example knows its secrets, and could sign orders with them."""
-    secrets: list[tuple[str, SecretStr | None]] = []
-    for name, storefront in settings.storefronts.items():
-        secrets += [(f"storefronts.{name}.secrets", secret) for secret in storefront.secrets]
-    for name, channel in settings.channels.items():
-        secrets += [(f"channels.{name}.webhook_hash", channel.webhook_hash), (f"channels.{name}.token", channel.token)]
-    return [
-        Finding(key, False, "still is the example's: put your own there")
-        for key, secret in secrets
-        if secret is not None and "change-me" in secret.get_secret_value()
-    ]
+    said = "still is the example's, which everyone knows: put your own there"
+    return [Finding(key, False, said) for key in settings.placeholders()]
 
 
 async def _channel(name: str, channel: Channel) -> Finding:
@@ -62,19 +59,34 @@ async def _channel(name: str, channel: Channel) -> Finding:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)) as client:
             if channel.token is not None:
                 return await _token(what, channel, client)
-            async with client.head(channel.async_url, allow_redirects=False) as response:
-                said = f"{channel.async_url} answers ({response.status}); the hash is only tried by sending a sale"
-                return Finding(what, True, said)
+            async with client.head(channel.async_url, allow_redirects=False):
+                return _reached(what, channel)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         return Finding(what, False, f"Jetti cannot be reached: {str(error) or type(error).__name__}")
 
 
+def _reached(what: str, channel: Channel) -> Finding:
+    """Jetti answers. What it answers to anything but a sale is not documented, and so says nothing."""
+    if urlsplit(channel.async_url).path == _ASYNC_PATH:
+        return Finding(what, True, f"{channel.async_url} can be reached; the hash is only tried by sending a sale")
+    said = f"async_url {channel.async_url} can be reached, but Jetti's path is {_ASYNC_PATH}: is yours meant?"
+    return Finding(what, True, said, warning=True)
+
+
 async def _token(what: str, channel: Channel, client: aiohttp.ClientSession) -> Finding:
-    """Jetti's documentation: sales can be looked up with the bearer token; one look-up changes nothing."""
+    """Jetti's documentation: sales can be looked up with the bearer token; one look-up changes nothing.
+
+    It has no such look-up of a channel.
+    """
     token = "" if channel.token is None else channel.token.get_secret_value()
     url = f"{channel.api_url.rstrip('/')}/api/sales.json?limit=1"
     async with client.get(url, headers={"Authorization": f"Bearer {token}"}, allow_redirects=False) as response:
         if response.status in (401, 403):
             return Finding(what, False, f"{channel.api_url} refuses the token ({response.status}): get a new one")
         fine = response.status == 429 or response.status < 300
-        return Finding(what, fine, f"{channel.api_url} answers {response.status} to a look-up with the token")
+        said = f"{channel.api_url} answers {response.status} to a look-up with the token"
+        if fine:
+            said += (
+                f"; channel_id {channel.channel_id} is only tried by sending a sale: Jetti documents no look-up of it"
+            )
+        return Finding(what, fine, said)

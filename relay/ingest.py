@@ -27,6 +27,9 @@ _JSON_LIKE = frozenset({_JSON, _NDJSON, "application/ndjson", "application/jsonl
 _STOREFRONT = web.RequestKey("storefront", str)
 """Where a request keeps the storefront it is for, once that is known."""
 _NO_ENCODING = frozenset({"", "identity"})
+_PATH_MAX_CHARACTERS = 200
+"""Of a refused request's path, for the log: a stranger may have chosen it."""
+_NAMES_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Ingest:
     ) -> None:
         self._doors = doors
         self._callers = [(secret, door) for door in doors.values() for secret in door.secrets]
+        self._known = _shown(name for name, door in doors.items() if not door.secrets)
         self._accept = accept
         self._hand_on = hand_on
         self._limits = limits
@@ -130,6 +134,8 @@ class Ingest:
         items = split(body, request.content_type)
         if isinstance(items, Malformed):
             raise _malformed(items)
+        if not items:
+            raise Problem(422, "no-sales", "there is no sale in the request: send one, an array of some, or lines")
         if len(items) > ITEMS_MAX:
             raise Problem(413, "too-many-items", f"{len(items)} sales in one request; at most {ITEMS_MAX} are taken")
         as_lines = request.content_type != _JSON and request.content_type in _JSON_LIKE
@@ -170,11 +176,12 @@ class Ingest:
             raise self._come_again("store-failed", "the event could not be kept; send it again later") from None
         self._hand_on(door.channel, receipt)
         about = None if isinstance(identified, Ignore | NotUnderstood) else identified
+        reasons = identified.reasons if isinstance(identified, NotUnderstood) else ()
         self._observe(
             EventAccepted(
                 door.storefront, identified.topic, receipt.disposition, receipt.event_id,
                 None if about is None else about.external_id, getattr(about, "reference", None), receipt.revision,
-                receipt.duplicate_of, len(body), self._clock.monotonic() - started,
+                receipt.duplicate_of, len(body), self._clock.monotonic() - started, reasons,
             )
         )  # fmt: skip
         return receipt
@@ -242,7 +249,10 @@ class Ingest:
     def _tell(self, request: web.BaseRequest, problem: Problem, started: float) -> None:
         storefront = request.get(_STOREFRONT, "unknown")
         took_s = self._clock.monotonic() - started
-        self._observe(RequestRefused(storefront, problem.status, problem.name, problem.detail, took_s))
+        detail, path = problem.detail, _printable(request.path)
+        if problem.name == "unknown-storefront":  # the operator may know the names, a stranger may not
+            detail = f"{detail}; configured for webhooks: {self._known}"
+        self._observe(RequestRefused(storefront, problem.status, problem.name, detail, took_s, path))
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------
@@ -280,7 +290,7 @@ def _only_answer(answers: "Sequence[dict[str, object] | Problem]") -> web.Respon
 def _common_status(answers: "Iterable[dict[str, object] | Problem]") -> int:
     """202 as soon as one item was kept: each item says what became of it."""
     refused = [answer.status if isinstance(answer, Problem) else 202 for answer in answers]
-    return 202 if 202 in refused or not refused else max(refused)
+    return 202 if 202 in refused else max(refused)
 
 
 # -- manual sales ----------------------------------------------------------------------------------------------------
@@ -305,7 +315,20 @@ def _validated(source: Native, request: web.BaseRequest, body: bytes, now: int, 
 
 
 def _malformed(found: Malformed) -> Problem:
-    return Problem(400, "malformed-json", f"not JSON, at byte {found.position}: {found.message}")
+    line = "" if found.line is None else f" in line {found.line},"
+    return Problem(400, "malformed-json", f"not JSON,{line} at byte {found.position}: {found.message}")
+
+
+def _shown(names: Iterable[str]) -> str:
+    known = sorted(names)
+    more = f" and {len(known) - _NAMES_SHOWN} more" if len(known) > _NAMES_SHOWN else ""
+    return ", ".join(known[:_NAMES_SHOWN]) + more or "none"
+
+
+def _printable(path: str) -> str:
+    """A path that cannot flood a log, or move a terminal's cursor."""
+    cut = path if len(path) <= _PATH_MAX_CHARACTERS else path[: _PATH_MAX_CHARACTERS - 1] + "…"
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cut)
 
 
 async def _continue(request: web.BaseRequest) -> None:

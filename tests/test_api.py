@@ -81,6 +81,22 @@ async def test_readyz_says_why_it_is_not_ready_and_is_ready_again_once_that_is_m
     assert mended.status == 200
 
 
+async def test_an_outage_shows_with_its_cause_and_promises_no_end(tmp_path: Path) -> None:
+    async with relay_running(tmp_path) as (relay, jetti), Shop(relay.public_url) as shop:
+        desk = Desk(relay, jetti, shop)
+        await jetti.impose(Fault(status=503))
+        await shop.send(shopify_order(1))
+        await desk.attempts(2)
+        channel = (await desk.get("/api/status")).json["channels"]["main"]
+        await jetti.lift()
+        await desk.attempts(3)
+        better = (await desk.get("/api/status")).json["channels"]["main"]
+
+    assert (channel["trouble"]["code"], channel["trouble"]["attempts"]) == ("api.errors.unknown", 2)
+    assert channel["drain_s"] is None
+    assert (better["trouble"], better["drain_s"]) == (None, 0.0)
+
+
 async def test_a_stopping_relay_is_not_ready(desk: Desk) -> None:
     desk.relay.relay.stopping = True
     answer = await desk.get("/readyz")

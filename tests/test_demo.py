@@ -7,13 +7,16 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from relay.core.instant import SECOND
 from relay.core.sources import Upsert
 from relay.core.sources.shopify import Shopify
+from relay.demo import report
 from relay.demo.driver import Answer
 from relay.demo.evidence import Evidence, Request
 from relay.demo.orders import State, content_of
@@ -49,8 +52,10 @@ def test_the_demo_ends_with_nothing_lost_and_a_table_a_stranger_understands(tmp_
         "Everything adds up",
     ):
         assert promised in printed
+    assert "at most 21 in any second: 20/s and a burst of 1" in printed
     assert "\x1b" not in printed
     assert max(map(len, printed.splitlines())) <= 80
+    assert [line for line in printed.splitlines() if line != line.rstrip()] == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -157,6 +162,21 @@ def test_a_relay_without_fault_adds_up(evidence: Evidence) -> None:
     assert verdict.lost == 0
     parts = verdict.delivered + verdict.merged + verdict.stale + verdict.duplicate + verdict.unchanged + verdict.dead
     assert verdict.acknowledged == parts
+
+
+@pytest.mark.parametrize(
+    ("used", "share", "words"),
+    [(1.0, "100.0%", "all of it; "), (1.02, "100.0%", "all of it; "), (0.9996, "100.0%", "all of it; "),
+     (0.973, "97.3%", "while orders waited; "), (1.3, "130.0%", "while orders waited; ")],
+)  # fmt: skip
+def test_a_pace_used_in_full_is_all_of_it_and_never_a_little_more(
+    evidence: Evidence, used: float, share: str, words: str
+) -> None:
+    out = Console(file=StringIO(), width=80)
+    report.tell_end(out, evidence, replace(judge(evidence), pace_used=used, most_in_a_second=11))
+    assert isinstance(out.file, StringIO)
+    (row,) = [line for line in out.file.getvalue().splitlines() if "pace used" in line]
+    assert row.split(maxsplit=3) == ["pace", "used", share, f"{words}11 in the busiest second"]
 
 
 def test_an_acknowledged_order_that_jetti_does_not_have_is_counted_as_lost(evidence: Evidence) -> None:

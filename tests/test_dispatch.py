@@ -24,6 +24,7 @@ from relay.store.memory import MemoryStore
 from tests.builders import CHANNEL_WRONG, FAILED, NOW, REFUSED, SENT, THROTTLED
 from tests.fakes import Happenings, manual_sale
 from tests.simulated import LoopClock, simulate
+from tests.test_pace import most_in_a_second
 
 CHANNEL = Channel("main")
 Script = Callable[[int], Awaitable[Outcome]]
@@ -59,6 +60,8 @@ class Bench:
     store: MemoryStore = field(default_factory=MemoryStore)
     jitter: float = 1.0
     sent: list[tuple[float, str]] = field(default_factory=list)
+    sent_at: list[float] = field(default_factory=list)
+    """The same times on the loop's clock."""
     happenings: Happenings = field(default_factory=Happenings)
     maker: Maker | None = field(default_factory=lambda: Maker(Source()))
     in_flight: int = 0
@@ -71,7 +74,8 @@ class Bench:
             self.channel, self.store, lambda _: self.maker, self._send, self.clock, self.happenings, lambda: self.jitter
         )
         self._running = asyncio.create_task(self.dispatcher.run())
-        await self.clock.sleep(0)
+        await self.clock.sleep(1.5 * self.channel.pace.spacing_s(self.channel.mode))  # until the first permit is there
+        self.started = self.clock.monotonic()
         return self
 
     def stop(self) -> None:
@@ -112,6 +116,7 @@ class Bench:
         return order.state
 
     async def _send(self, sale: bytes) -> Result:
+        self.sent_at.append(self.clock.monotonic())
         self.sent.append((self.clock.monotonic() - self.started, json.loads(sale)["externalId"]))
         self.in_flight += 1
         self.in_flight_max = max(self.in_flight_max, self.in_flight)
@@ -171,6 +176,23 @@ def test_promise_6_under_saturation_requests_leave_evenly_at_the_whole_pace() ->
             await bench.after(20.0)
             assert len(bench.sent) == 100
             assert 9.8 <= bench.times[-1] <= 9.92
+
+    simulate(run())
+
+
+def test_promise_6_restarts_in_quick_succession_do_not_exceed_the_pace() -> None:
+    async def run() -> None:
+        store, loop, times = MemoryStore(), asyncio.get_running_loop(), list[float]()
+        async with Bench(store=store) as first:
+            for number in range(1, 201):
+                await first.order(str(number))
+        for _ in range(40):
+            async with Bench(store=store) as bench:
+                await bench.clock.sleep(0.26)
+                times += bench.sent_at
+        assert loop.time() > 10
+        assert len(times) > 40
+        assert most_in_a_second(times) <= 11
 
     simulate(run())
 

@@ -1,5 +1,6 @@
 """The documentation is true: its links resolve, its configurations load, its commands exist, and its tutorial runs."""
 
+import dataclasses
 import json
 import os
 import re
@@ -14,16 +15,21 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
+import msgspec
 import pytest
 import typer
 from typer.core import TyperGroup
 
 from relay import config
 from relay.cli import app
-from relay.core.delivery import State
+from relay.core.delivery import Lane, State
 from relay.core.order import Disposition
 from relay.core.outcome import NAMES as OUTCOMES
+from relay.observe.metrics import Metrics
+from relay.sandbox import Endpoint, Fault, Outcome, SandboxSettings, sandbox
 from tests import diagram
+from tests.fakes import fetched, manual_sale
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -31,6 +37,8 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglo
 STATES = ROOT / "docs/reference/states.md"
 TUTORIAL = ROOT / "docs/tutorial/first-order.md"
 OWN_ORDERS = ROOT / "docs/how-to/send-your-own-orders.md"
+SANDBOX = ROOT / "docs/reference/sandbox.md"
+METRICS = ROOT / "docs/reference/metrics.md"
 
 
 def named(page: Path) -> str:
@@ -154,6 +162,99 @@ def test_every_disposition_state_and_outcome_is_explained() -> None:
     assert {*Disposition, *State, *OUTCOMES, "handed_back"} - rows == set()
 
 
+# ---- the sandbox ---------------------------------------------------------------------------------------------------
+
+
+def table(page: Path, after: str) -> list[list[str]]:
+    """The cells of the first table after some words, without its head."""
+    rows = re.search(r"(?m)(?:^\|.*\n)+", page.read_text().partition(after)[2])
+    assert rows is not None, after
+    return [[cell.strip() for cell in row.strip().strip("|").split("|")] for row in rows[0].splitlines()[2:]]
+
+
+def first_column(page: Path, after: str) -> list[str]:
+    """The words in code in it."""
+    return [word for row in table(page, after) for word in re.findall(r"`(\w+)`", row[0])]
+
+
+def test_every_field_of_a_fault_is_explained_with_its_default() -> None:
+    effects = first_column(SANDBOX, "one of these at least:")
+    more = {row[0].strip("`"): row[2].strip("`") for row in table(SANDBOX, "More about it:")}
+    assert sorted([*effects, *more]) == sorted(Fault.__struct_fields__)
+    plain = Fault(status=500)
+    for name, default in more.items():
+        expected = {None: ("none", "no end", "any", "api.errors.unknown"), False: ("false",), 1.0: ("1",)}
+        assert default in expected[getattr(plain, name)], name
+    for effect in effects:
+        value: object = {"drop": "before", "wrong_hash": True, "status": 500}.get(effect, 1.0)
+        assert isinstance(msgspec.convert({effect: value}, Fault), Fault)  # is enough for one
+
+
+def test_every_setting_of_the_sandbox_is_explained_and_its_options_are_the_commands() -> None:
+    rows = table(SANDBOX, "relay.sandbox.SandboxSettings")
+    assert sorted(row[0].strip("`") for row in rows) == sorted(f.name for f in dataclasses.fields(SandboxSettings))
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    options = {option for parameter in group.commands["sandbox"].params for option in parameter.opts}
+    assert {row[1].strip("`") for row in rows} - {""} == options - {"--json"}
+
+
+def test_the_outcomes_and_endpoints_of_the_sandbox_are_explained() -> None:
+    words = set(re.findall(r"`\"?(\w+)\"?`", SANDBOX.read_text()))
+    assert {*Outcome, *Endpoint} - words == set()
+
+
+async def test_what_the_sandbox_says_it_has_seen_has_the_members_that_are_explained() -> None:
+    async with sandbox(SandboxSettings()) as jetti, aiohttp.ClientSession() as client:
+        headers = {"jetti-webhook-hash": "sandbox-hash", "Content-Type": "application/json"}
+        url = f"{jetti.url}/webhooks/custom-channels/manual-sale.json"
+        async with client.post(url, data=manual_sale(1), headers=headers) as answer:
+            assert answer.status == 200
+        state = (await fetched(f"{jetti.url}/sandbox/state")).json
+        (request,) = (await fetched(f"{jetti.url}/sandbox/requests?payload=true")).json["requests"]
+        (sale,) = (await fetched(f"{jetti.url}/sandbox/sales?payload=true")).json["sales"]
+    assert sorted(first_column(SANDBOX, "`GET /sandbox/state`:")) == sorted(state)
+    assert sorted(first_column(SANDBOX, "A row of `GET /sandbox/requests`:")) == sorted(request)
+    assert sorted(first_column(SANDBOX, "A row of `GET /sandbox/sales`:")) == sorted(sale)
+
+
+async def test_every_fault_shown_can_be_asked_for() -> None:
+    shown = [body for page in PAGES for body in re.findall(r"--(?:data|fault) '([^']*(?:status|latency_s)[^']*)'",
+             page.read_text())]  # fmt: skip
+    assert len(shown) >= 3
+    async with sandbox(SandboxSettings()) as jetti, aiohttp.ClientSession() as client:
+        for body in shown:
+            async with client.post(f"{jetti.url}/sandbox/faults", data=body) as answer:
+                assert answer.status == 200, body
+
+
+# ---- alerts --------------------------------------------------------------------------------------------------------
+
+
+def test_every_metric_in_an_alert_exists_with_the_labels_it_is_asked_by() -> None:
+    metrics = Metrics(version="1", storefronts=["shop"], channels=["main"])
+    samples = [sample for family in metrics.registry.collect() for sample in family.samples]
+    alerts = [row[0] for row in table(METRICS, "## What to be woken by")]
+    asked = re.findall(r"(relay_\w+)(?:\{(.*?)\})?", " ".join(alerts))
+    assert len(asked) >= len(alerts) - 2
+    for name, selector in asked:
+        labels = dict(re.findall(r'(\w+)="([^"]*)"', selector))
+        known = metrics_with_gauges(name) or [sample.labels for sample in samples if sample.name == name]
+        assert any(labels.items() <= of.items() for of in known), (name, selector)
+
+
+def metrics_with_gauges(name: str) -> list[dict[str, str]]:
+    """Gauges have no samples before they are asked for."""
+    states = [{"channel": "main", "state": state.value, "lane": lane.value} for state in State for lane in Lane]
+    return states if name in ("relay_orders", "relay_oldest_due_age_seconds") else []
+
+
+def test_an_outage_alert_compares_two_outcomes_of_one_channel() -> None:
+    """PromQL's ``and`` matches on all labels, so that without ``ignoring (outcome)`` it would never fire."""
+    (alert,) = [row[0] for row in table(METRICS, "## What to be woken by") if 'outcome="failed"' in row[0]]
+    assert " and ignoring (outcome) rate(" in alert
+
+
 # ---- what is shown, done -------------------------------------------------------------------------------------------
 
 
@@ -220,12 +321,13 @@ def place(tmp_path: Path) -> Iterator[tuple[Place, ExitStack]]:
 def test_the_tutorial_does_what_it_says(place: tuple[Place, ExitStack]) -> None:
     here, stack = place
     texts = [block.text for block in blocks(TUTORIAL) if block.language == "sh"]
-    sandbox, serve = texts.index("order-relay sandbox\n"), texts.index("order-relay serve\n")
+    begin, sandbox, serve = texts[0], texts.index("order-relay sandbox\n"), texts.index("order-relay serve\n")
     checked = here.run(*texts[:sandbox], *texts[sandbox + 1 : serve])
     assert [line[:2] for line in checked.splitlines()] == ["ok", "ok", "ok"]
-    relay = stack.enter_context(started(here.folder, here.environ, "serve"))
+    relay = stack.enter_context(started(here.folder / "build/first-order", here.environ, "serve"))
     here.moved["http://127.0.0.1:8080"] = relay["public"]
-    printed = here.run(*texts[serve + 1 :])
+    printed = here.run(begin, *texts[serve + 1 :])
+    assert {path.name for path in here.folder.iterdir()} == {"build", "tests"}, "its files have a folder of their own"
     (answer,) = [block.text for block in blocks(TUTORIAL) if block.language == "json"]
     says = (
         answer, "delivered", "Jetti has revision 1", '"status":"duplicate"', '"duplicate_of":1',
@@ -242,9 +344,8 @@ def test_the_tutorial_does_what_it_says(place: tuple[Place, ExitStack]) -> None:
 def test_the_ways_in_for_own_orders_answer_as_the_page_says(place: tuple[Place, ExitStack]) -> None:
     here, stack = place
     (toml,) = [block.text for block in blocks(OWN_ORDERS) if block.language == "toml"]
-    (here.folder / "config.toml").write_text(toml)
-    sandbox = here.moved["http://127.0.0.1:8090"]
-    here.environ["RELAY_CHANNELS__MAIN__ASYNC_URL"] = f"{sandbox}/webhooks/custom-channels/manual-sale.json"
+    assert tomllib.loads(toml)["channels"]["main"]["async_url"].startswith("http://127.0.0.1:8090/")
+    (here.folder / "config.toml").write_text(toml.replace("http://127.0.0.1:8090", here.moved["http://127.0.0.1:8090"]))
     relay = stack.enter_context(started(here.folder, here.environ, "serve"))
     here.moved["http://127.0.0.1:8080"] = relay["public"]
     drop_in, orders = [block.text for block in blocks(OWN_ORDERS) if block.language == "sh"]

@@ -170,6 +170,7 @@ async def test_an_authentic_body_that_names_no_order_is_quarantined_and_answered
 
     assert (answer.status, answer.json["status"]) == (200, "quarantined")
     assert answer.json["reason"]
+    assert [accepted.reasons != () for accepted in at.relay.happenings.of(EventAccepted)] == [True]
     assert await at.relay.store.lost_events() == 1
 
 
@@ -318,6 +319,34 @@ async def test_an_unknown_storefront_is_404(at: Door, name: str) -> None:
     answer = await at.raw(request(b"POST " + path + b" HTTP/1.1", ORDER))
 
     assert problem(answer) == (404, "unknown-storefront")
+
+
+@pytest.mark.parametrize("name", ["nobody", "till"])
+async def test_which_storefronts_there_are_is_for_the_log_and_not_for_strangers(at: Door, name: str) -> None:
+    answer = await at.shop.post(f"/webhooks/{name}", ORDER, signed(ORDER))
+    (refused,) = at.relay.happenings.of(RequestRefused)
+
+    assert problem(answer) == (404, "unknown-storefront")
+    assert "configured" not in answer.json["detail"].removesuffix("is configured")
+    assert refused.detail == answer.json["detail"] + "; configured for webhooks: shop"
+    assert refused.path == f"/webhooks/{name}"
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        (b"POST /webhook/shop?token=t0ken HTTP/1.1", "/webhook/shop"),
+        (b"GET /orders HTTP/1.1", "/orders"),
+        (b"POST /a%0Ab%1B[31m%E2%80%AEc HTTP/1.1", "/a\ufffdb\ufffd[31m\ufffdc"),
+        (b"POST /" + b"a" * 7000 + b" HTTP/1.1", "/" + "a" * 198 + "…"),
+    ],
+    ids=["path", "method", "unprintable", "long"],
+)
+async def test_the_path_of_a_refused_request_is_told_printable_and_bounded(at: Door, line: bytes, path: str) -> None:
+    await at.raw(request(line, ORDER))
+    (refused,) = at.relay.happenings.of(RequestRefused)
+
+    assert refused.path == path
 
 
 @pytest.mark.parametrize(
@@ -558,10 +587,30 @@ async def test_an_array_of_nothing_but_wrong_sales_is_refused_as_a_whole(at: Doo
     assert (answer.status, [item["status"] for item in answer.json]) == (422, [422, 422])
 
 
-async def test_an_array_of_nothing_is_nothing_to_do(at: Door) -> None:
-    answer = await at.shop.post("/orders", b"[]", TO_ORDERS)
+@pytest.mark.parametrize(
+    ("body", "kind"), [(b"[]", JSON), (b" [ ] ", JSON), (b"", NDJSON), (b"\n \r\n", NDJSON)], ids=repr
+)
+async def test_a_request_without_any_sale_is_refused_and_not_taken_for_kept(at: Door, body: bytes, kind: Any) -> None:
+    assert problem(await at.shop.post("/orders", body, BEARER | kind)) == (422, "no-sales")
 
-    assert (answer.status, answer.json) == (202, [])
+
+async def test_a_line_that_is_not_json_is_told_with_its_number_and_one_position(at: Door) -> None:
+    lines = manual_sale(1) + b'\n\n{"externalId":}\r\n{"a": "\xff"}\n'
+    answer = await at.shop.post("/orders", lines, BEARER | NDJSON)
+    details = [json.loads(line).get("detail") for line in answer.body.splitlines()]
+    third, fourth = lines.index(b":}") + 1, lines.index(b"\xff")
+
+    assert details == [
+        None,
+        f"not JSON, in line 3, at byte {third}: invalid character",
+        f"not JSON, in line 4, at byte {fourth}: not UTF-8",
+    ]
+
+
+async def test_a_body_that_is_not_json_is_told_with_one_position(at: Door) -> None:
+    answer = await at.shop.post("/orders", b'{"externalId":}', TO_ORDERS)
+
+    assert answer.json["detail"] == "not JSON, at byte 14: invalid character"
 
 
 async def test_more_items_than_may_be_in_one_request_are_refused_with_413(at: Door) -> None:

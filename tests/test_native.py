@@ -138,6 +138,7 @@ def test_malformed_json_is_told_apart_from_a_wrong_sale_and_located(body: bytes,
     parsed = NATIVE.parse(body)
     assert isinstance(parsed, Malformed)
     assert parsed.position == position
+    assert "byte" not in parsed.message
 
 
 def test_a_wrong_number_is_a_wrong_sale_and_not_malformed() -> None:
@@ -165,7 +166,13 @@ def test_ndjson_is_one_sale_per_line_and_a_bad_line_spoils_only_itself() -> None
     assert (items[0], items[2]) == (b'{"a": 1.0}', b'{"c": 3}')
     bad = items[1]
     assert isinstance(bad, Malformed)
-    assert bad.position == 16 + 5
+    assert bad == Malformed("invalid character", 16 + 5, line=4)
+
+
+def test_text_that_is_no_utf_8_is_located_in_the_whole_request() -> None:
+    lines = split(b'{"a": "\xc3\xa9"}\n{"a": "\xff"}', "application/x-ndjson")
+    assert lines == (b'{"a": "\xc3\xa9"}', Malformed("not UTF-8", 19, line=2))
+    assert split(b'[{"a": 1}, {"a": "\xff"}]') == Malformed("not UTF-8", 18)
 
 
 @pytest.mark.parametrize(("body", "position"), [(b'{"a":}', 5), (b"[1,2", 4), (b"", 0), (b'[{"a":1},}]', 9)])

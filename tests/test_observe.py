@@ -17,8 +17,12 @@ from relay.core.events import (
     Happening,
     PermitTaken,
     RequestRefused,
+    Started,
+    Stopped,
+    Stopping,
     StoreTrouble,
     Unexpected,
+    Warned,
 )
 from relay.core.order import Disposition
 from relay.core.sale import Reason
@@ -42,13 +46,18 @@ ATTEMPT = AttemptMade(
 HAPPENINGS: tuple[Happening, ...] = (
     EventAccepted("shop", "orders/create", Disposition.QUEUED, 1, "1001", "#1001", 1, None, 3000, 0.0021),
     EventFound("main", "shop", "1001", "#1001", 1, Disposition.QUARANTINED, (Reason("/email", "missing"),)),
-    RequestRefused("shop", 401, "bad-signature", "the signature matches none", 0.001),
+    RequestRefused("shop", 401, "bad-signature", "the signature matches none", 0.001, "/webhooks/shop"),
     ATTEMPT,
     ChannelPaused("main", 30.0, "http_401: no", True),
     StoreTrouble("accepting an event", "disk full"),
     Unexpected("ingest", ValueError("oh")),
     PermitTaken("main", 0.1),
 )
+STARTED = Started("1.2.3", "http://a:1", "http://b:2", "sqlite:relay.db", ("shop", "till"), ("main",))
+LIFE: tuple[Happening, ...] = (
+    STARTED, Warned("the store is memory:", "set store.url"), Stopping(20.0), Stopped(),
+)  # fmt: skip
+"""What has a line, and moves no metric."""
 
 
 def lines(*happenings: Happening, level: Level = "info", form: Format = "json") -> list[dict[str, Any]]:
@@ -62,7 +71,7 @@ def lines(*happenings: Happening, level: Level = "info", form: Format = "json") 
 # -- the log -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("happening", HAPPENINGS[:-1], ids=lambda happening: type(happening).__name__)
+@pytest.mark.parametrize("happening", HAPPENINGS[:-1] + LIFE, ids=lambda happening: type(happening).__name__)
 def test_everything_that_happens_is_one_line_of_json_with_level_and_time(happening: Happening) -> None:
     (line,) = lines(happening)
 
@@ -81,8 +90,43 @@ def test_the_line_of_an_event_has_everything_in_it() -> None:
     assert line == {
         "event": "event", "level": "info", "storefront": "shop", "topic": "orders/create", "disposition": "queued",
         "event_id": 1, "order": "1001", "reference": "#1001", "revision": 1, "duplicate_of": None, "bytes": 3000,
-        "duration_ms": 2.1,
+        "duration_ms": 2.1, "reasons": [],
     }  # fmt: skip
+
+
+def test_an_event_from_which_no_order_can_be_read_is_a_warning_with_its_reasons() -> None:
+    accepted = EventAccepted("shop", "", Disposition.QUARANTINED, 1, None, None, None, None, 9, 0.0021, (
+        Reason("/id", "expected the order's id"), Reason("", "not an order")))  # fmt: skip
+    (line,) = lines(accepted)
+
+    assert (line["level"], line["reasons"]) == ("warning", ["/id: expected the order's id", "body: not an order"])
+
+
+def test_the_line_of_a_refusal_has_the_path() -> None:
+    (line,) = lines(HAPPENINGS[2])
+
+    assert (line["event"], line["path"]) == ("refused", "/webhooks/shop")
+
+
+def test_the_line_of_a_start_says_what_runs_where() -> None:
+    (line,) = lines(STARTED)
+    del line["timestamp"]
+
+    assert line == {
+        "event": "started", "level": "info", "version": "1.2.3", "public": "http://a:1", "private": "http://b:2",
+        "store": "sqlite:relay.db", "storefronts": ["shop", "till"], "channels": ["main"],
+    }  # fmt: skip
+
+
+def test_what_is_wrong_with_the_configuration_is_an_error_and_what_is_only_risky_a_warning() -> None:
+    risky, wrong = lines(LIFE[1], Warned("storefronts.shop.secrets is the example's", "put your own there", True))
+
+    assert (risky["level"], risky["remedy"]) == ("warning", "set store.url")
+    assert (wrong["level"], wrong["what"]) == ("error", "storefronts.shop.secrets is the example's")
+
+
+def test_stopping_and_having_stopped_are_a_line_each() -> None:
+    assert [line["event"] for line in lines(*LIFE[2:])] == ["stopping", "stopped"]
 
 
 def test_the_line_of_an_attempt_has_everything_in_it_but_what_jetti_said_of_the_order() -> None:
@@ -213,6 +257,17 @@ def test_everything_that_happens_moves_a_metric() -> None:
         metrics(happening)
         moved = [line for line in set(exposed(metrics)) - before if line.startswith("relay_")]
         assert moved, happening
+
+
+def test_starting_and_stopping_move_no_metric() -> None:
+    metrics = fresh()
+    before = exposed(metrics)
+    for happening in LIFE:
+        metrics(happening)
+
+    assert [line for line in before if line.startswith("relay_")] == [
+        line for line in exposed(metrics) if line.startswith("relay_")
+    ]
 
 
 def test_a_clock_that_goes_backwards_makes_no_negative_age() -> None:

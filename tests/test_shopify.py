@@ -30,6 +30,7 @@ from tests.fixtures import FOLDER, fixture, names, sample
 
 NOW = 1_795_000_000_000_000
 SHOP = Shopify(("hush",))
+WHOLE_REMEDY = " in the storefront's table, restart, then change the order in the shop so that it sends a new webhook"
 SENT_ANYWAY = ShopifyRules(test_orders="send", fallback_email="none@shop.example", custom_item_sku="CUSTOM")
 ORDER: dict[str, Any] = json.loads(sample("shopify-order.json"))
 
@@ -403,6 +404,7 @@ def test_a_trimmed_body_is_tied_to_its_order_and_refused_with_the_remedy() -> No
     body = b'{"id":1,"updated_at":"2026-11-21T00:00:00Z"}'
     assert isinstance(identified(body), Upsert)
     assert "include_fields" in refused(body)["/line_items"]
+    assert refused(body)["/line_items"].endswith(", then change the order in the shop so that it sends a new webhook")
 
 
 def test_test_orders_are_ignored_by_default_with_the_settings_name() -> None:
@@ -588,6 +590,7 @@ def test_a_missing_other_side_is_refused_and_never_mixed(price_set: object) -> N
     reasons = refused(line(price_set=price_set), ShopifyRules(money="presentment"))
     assert list(reasons) == ["/line_items/0/price_set"]
     assert 'money = "shop"' in reasons["/line_items/0/price_set"]
+    assert reasons["/line_items/0/price_set"].endswith(WHOLE_REMEDY)
 
 
 @pytest.mark.parametrize("price", ["example string", "", None, "1,5", "NaN", "1e999999", True, [], {}, "9" * 400, "٣"])
@@ -633,6 +636,7 @@ def test_the_orders_own_e_mail_goes_before_the_customers(changes: dict[str, Any]
 def test_an_order_without_an_e_mail_is_refused_or_has_the_fallback() -> None:
     body = order(email="", contact_email=None, customer=None)
     assert "fallback_email" in refused(body)["/email"]
+    assert refused(body)["/email"].endswith(WHOLE_REMEDY)
     assert sent(body, rules=SENT_ANYWAY)["customer"]["email"] == "none@shop.example"
     assert "/email" in noted(body, rules=SENT_ANYWAY)
 
@@ -686,6 +690,7 @@ def test_a_line_is_connected_as_configured(rule: Any, expected: dict[str, str]) 
 def test_a_custom_item_is_refused_or_connected_as_configured() -> None:
     body = line(variant_id=None, sku="")
     assert "custom_item_sku" in refused(body)["/line_items/0/variant_id"]
+    assert refused(body)["/line_items/0/variant_id"].endswith(WHOLE_REMEDY)
     by_sku = sent(body, rules=SENT_ANYWAY)
     assert by_sku["lineItems"][0]["variant"] == {"sku": "CUSTOM"}
     created = sent(body, rules=ShopifyRules(find_or_create_channel_variant=True))

@@ -170,12 +170,47 @@ async def test_a_store_of_a_newer_version_is_left_alone(path: Path) -> None:
     await (await SqliteStore.open(path)).close()  # the refusal did not keep the lock
 
 
-@pytest.mark.parametrize("name", ["missing/relay.db", "folder", "no-database.db"])
-async def test_what_cannot_be_opened_is_refused_in_words(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("missing/relay.db", "there is no folder {folder}/missing; make it, or set another store.url"),
+        ("folder", "it is a folder; name a file in it, such as sqlite:{folder}/folder/relay.db"),
+        ("no-database.db", "it is no SQLite database; move it away, or set another store.url"),
+        ("other.db", "it is another program's database (table events already exists); set another store.url"),
+    ],
+)
+async def test_what_cannot_be_opened_is_refused_with_key_and_remedy(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "no-database.db").write_bytes(b"certainly no database" * 99)
-    with pytest.raises(StoreFailed, match=re.escape(str(tmp_path / name))):
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE events (something TEXT)")
+    with pytest.raises(StoreFailed) as refused:
         await SqliteStore.open(tmp_path / name)
+    assert str(refused.value) == f"store.url: cannot open {tmp_path / name}: {said.format(folder=tmp_path)}"
+
+
+async def test_a_folder_that_may_not_be_written_is_refused_with_key_and_remedy(tmp_path: Path) -> None:
+    with not_allowed(tmp_path), pytest.raises(StoreFailed, match=r"store\.url: .*this user may not write it, or its"):
+        await SqliteStore.open(tmp_path / "relay.db")
+
+
+@contextmanager
+def not_allowed(folder: Path) -> Iterator[None]:
+    """The folder may be looked into and not written, also by root: it is somebody else meanwhile."""
+    modes = {path: path.stat().st_mode for path in (folder, *folder.parents) if path.stat().st_uid == os.getuid()}
+    modes = {path: mode for path, mode in modes.items() if path == folder or not mode & 0o001}
+    for path, mode in modes.items():
+        path.chmod(0o555 if path == folder else mode | 0o111)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        for path, mode in modes.items():
+            path.chmod(mode)
 
 
 # -- one owner -------------------------------------------------------------------------------------------------------

@@ -1,10 +1,14 @@
 """The commands: parsing and printing only. Exit codes: 0 done, 1 failed, 2 usage."""
 
+from typing import Annotated
+
 import typer
 
-from relay.cli import check, running, seeing
+from relay.cli import check, dead, running, seeing
+from relay.cli.terms import Group, show_version
 
 app = typer.Typer(
+    cls=Group,
     name="order-relay",
     help="Takes a storefront's order webhooks at any pace and hands them to Jetti (Onport) at the pace it allows.",
     epilog="First time here? Run `order-relay demo`: it needs no account.",
@@ -15,3 +19,14 @@ app = typer.Typer(
 running.add_to(app)
 check.add_to(app)
 seeing.add_to(app)
+dead.add_to(app)
+
+
+@app.callback()
+def order_relay(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print name and version.", is_eager=True, callback=show_version)
+    ] = False,
+) -> None:
+    """Options of the program itself."""

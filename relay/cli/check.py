@@ -6,12 +6,12 @@ from dataclasses import asdict
 
 import typer
 
-from relay.cli.terms import ConfigFile, Json, out, plain, settings_from
+from relay.cli.terms import Command, ConfigFile, Json, out, say, settings_from
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: order-relay check --config config.toml")(check)
+    app.command(cls=Command, epilog="Example: order-relay check --config config.toml")(check)
 
 
 def check(config: ConfigFile = None, as_json: Json = False) -> None:
@@ -23,7 +23,9 @@ def check(config: ConfigFile = None, as_json: Json = False) -> None:
         print(json.dumps([asdict(finding) for finding in found], indent=2))
     else:
         for finding in found:
-            mark = "[green]ok[/]  " if finding.ok else "[red]FAIL[/]"
-            out.print(f"{mark} {finding.what}: {plain(finding.said)}", soft_wrap=True)
+            mark, style = (
+                ("FAIL", "red") if not finding.ok else ("warn", "yellow") if finding.warning else ("ok", "green")
+            )
+            say(out, f"{finding.what}: {finding.said}", before=f"{mark:<5}", style=style)
     if not all(finding.ok for finding in found):
         raise typer.Exit(1)

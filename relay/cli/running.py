@@ -4,12 +4,14 @@ import asyncio
 import gc
 import json
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from relay.cli.terms import ConfigFile, Json, err, fail, out, settings_from
+from relay.cli.listening import ListenOption, why_not
+from relay.cli.terms import Command, ConfigFile, Json, err, fail, out, settings_from
+from relay.config import Address
 
 T = TypeVar("T")
 
@@ -18,10 +20,12 @@ _FAULT_HELP = 'A fault from the start, as JSON: \'{"status": 503, "rate": 0.1}\'
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    app.command(epilog="Example: order-relay serve --config /etc/order-relay.toml")(serve)
-    app.command(epilog="Example: order-relay sandbox --listen 127.0.0.1:8090 --webhook-hash secret")(sandbox)
-    app.command(epilog="Example: order-relay demo")(demo)
-    app.command(epilog="Example: order-relay bench --json > figures.json")(bench)
+    app.command(cls=Command, epilog="Example: order-relay serve --config /etc/order-relay.toml")(serve)
+    app.command(cls=Command, epilog="Example: order-relay sandbox --listen 127.0.0.1:8090 --webhook-hash secret")(
+        sandbox
+    )
+    app.command(cls=Command, epilog="Example: order-relay demo")(demo)
+    app.command(cls=Command, epilog="Example: order-relay bench --json > figures.json")(bench)
 
 
 def serve(config: ConfigFile = None, as_json: Json = False) -> None:
@@ -37,14 +41,18 @@ def serve(config: ConfigFile = None, as_json: Json = False) -> None:
             _announce(as_json, {"public": relay.public_url, "private": relay.private_url})
             await stop.wait()
 
-    _run(until_stopped())
+    listens = {"public.listen": settings.public.listen, "private.listen": settings.private.listen}
+    _run(until_stopped(), listens)
 
 
 def sandbox(  # noqa: PLR0913 - one option each
     *,
-    listen: Annotated[str, typer.Option(help="Address to listen on; port 0: any.")] = "127.0.0.1:8090",
+    listen: ListenOption = Address("127.0.0.1", 8090),  # noqa: B008 - frozen
     webhook_hash: Annotated[str, typer.Option(help="What the asynchronous endpoint wants to see.")] = "sandbox-hash",
     token: Annotated[str, typer.Option(help="What the synchronous API wants to see.")] = "sandbox-token",  # noqa: S107
+    channel_id: Annotated[
+        int, typer.Option(help="The channel's id, in the synchronous endpoint's address.", min=1)
+    ] = 1,
     async_rate: Annotated[float, typer.Option(help="Requests per second before 429; 0: no limit.")] = 10.0,
     sync_rate: Annotated[float, typer.Option(help="Writes per second before 429; 0: no limit.")] = 1.0,
     latency: Annotated[float, typer.Option(help="Seconds before every answer.")] = 0.0,
@@ -57,8 +65,8 @@ def sandbox(  # noqa: PLR0913 - one option each
     from relay.sandbox import sandbox as imitate
 
     settings = SandboxSettings(
-        listen=listen, webhook_hash=webhook_hash, token=token, async_rate=async_rate, sync_rate=sync_rate,
-        latency_s=latency, import_delay_s=import_delay,
+        listen=str(listen), webhook_hash=webhook_hash, token=token, channel_id=channel_id, async_rate=async_rate,
+        sync_rate=sync_rate, latency_s=latency, import_delay_s=import_delay,
         faults=tuple(_fault(text, Fault) for text in fault or ()),
     )  # fmt: skip
 
@@ -68,7 +76,7 @@ def sandbox(  # noqa: PLR0913 - one option each
             _announce(as_json, {"sandbox": running.url})
             await stop.wait()
 
-    _run(until_stopped())
+    _run(until_stopped(), {"--listen": listen})
 
 
 def demo(
@@ -125,7 +133,7 @@ def _on_signal() -> asyncio.Event:
     return stop
 
 
-def _run(main: Coroutine[Any, Any, T]) -> T:
+def _run(main: Coroutine[Any, Any, T], listens: Mapping[str, Address] | None = None) -> T:
     """Under uvloop; what the operator can mend is said in one line."""
     import uvloop
 
@@ -136,7 +144,7 @@ def _run(main: Coroutine[Any, Any, T]) -> T:
     except StoreError as error:
         fail(str(error))
     except OSError as error:
-        fail(f"{error.strerror or error}: is the address free, and may it be listened on?")
+        fail(why_not(error, listens or {}))
     except KeyboardInterrupt:
         err.print("stopped")
         raise typer.Exit(1) from None

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from relay.config.problems import SECRET, ConfigError, Problem, nearest, refuse
@@ -85,6 +85,18 @@ class Settings(BaseSettings):
             message = "is empty: at least one is required to serve"
             raise ConfigError([Problem(name, "", message, f"add, for example:\n{examples[name]}") for name in missing])
         return self
+
+    def placeholders(self) -> list[str]:
+        """Keys that still have the example's secret: whoever knows the example could sign orders with it."""
+        secrets: list[tuple[str, SecretStr | None]] = [("private.token", self.private.token)]
+        for name, storefront in self.storefronts.items():
+            secrets += [(f"storefronts.{name}.secrets", secret) for secret in storefront.secrets]
+        for name, channel in self.channels.items():
+            secrets.append((f"channels.{name}.webhook_hash", channel.webhook_hash))
+            secrets.append((f"channels.{name}.token", channel.token))
+        return list(
+            dict.fromkeys(key for key, secret in secrets if secret and "change-me" in secret.get_secret_value())
+        )
 
     def redacted(self) -> dict[str, Any]:
         """The effective configuration as plain values, with "(secret)" in the place of each secret."""

@@ -72,7 +72,7 @@ class Public(Table):
 
 
 class Private(Table):
-    """The listener for operators: health, metrics, API, console."""
+    """The listener for operators: health, metrics, API."""
 
     listen: Listen = Address("127.0.0.1", 9090)
     """Address and port; port 0 takes a free one. Any but loopback (127.0.0.0/8, ::1, localhost) needs a token."""

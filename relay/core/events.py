@@ -28,6 +28,8 @@ class EventAccepted:
     bytes: int
     duration_s: float
     """From the request's head to the commit."""
+    reasons: tuple[Reason, ...] = ()
+    """Why it is quarantined: no order can be read from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,10 @@ class RequestRefused:
     type: str
     """Last part of the problem's ``type``: ``bad-signature``, ``body-too-large`` …"""
     detail: str
+    """May say more than the answer did."""
     duration_s: float
+    path: str = ""
+    """What was asked for, printable and bounded; empty where no request could be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +122,54 @@ class Unexpected:
     error: BaseException
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The relay runs, and listens."""
+
+    version: str
+    public_url: str
+    private_url: str
+    store_url: str
+    storefronts: tuple[str, ...]
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something about the configuration that the operator should know before it costs orders."""
+
+    what: str
+    remedy: str
+    is_wrong: bool = False
+    """Whether it must not stay so: a secret that everyone knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """No new events from here on; what is in flight may still finish."""
+
+    grace_s: float
+    """For so long, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Everything is closed, the store included."""
+
+
 Happening = (
-    EventAccepted | RequestRefused | EventFound | AttemptMade | ChannelPaused | PermitTaken | StoreTrouble | Unexpected
+    EventAccepted
+    | RequestRefused
+    | EventFound
+    | AttemptMade
+    | ChannelPaused
+    | PermitTaken
+    | StoreTrouble
+    | Unexpected
+    | Started
+    | Warned
+    | Stopping
+    | Stopped
 )
 
 Observer = Callable[[Happening], None]

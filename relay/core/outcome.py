@@ -122,6 +122,27 @@ def cause_of(outcome: Outcome) -> Cause | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why nothing has got through a channel lately."""
+
+    outcome: str
+    cause: Cause
+    since: Instant
+    attempts: int
+    """Attempts in a row."""
+
+
+def troubled(before: Trouble | None, outcome: Outcome, *, now: Instant) -> Trouble | None:
+    """The channel's trouble after one more attempt. Whoever takes or refuses an order for what it says does answer."""
+    match outcome:
+        case Throttled(_, cause) | ChannelWrong(cause) | Failed(cause):
+            since, attempts = (now, 0) if before is None else (before.since, before.attempts)
+            return Trouble(name_of(outcome), cause, since, attempts + 1)
+        case _:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """One request, and what it came to."""
 

@@ -113,7 +113,8 @@ def _wrong_pace(evidence: Evidence) -> Iterator[str]:
         facts.pace_used(evidence),
     )
     if most > allowed:
-        yield f"{most} requests arrived within one second; {allowed} are allowed"
+        rate = f"{evidence.plan.rate:g}/s and a burst of {BURST}"
+        yield f"{most} requests arrived within one second; {allowed} are allowed: {rate}"
     if used < _PACE_USED_MIN:
         yield f"only {used:.1%} of the allowed pace was used although orders waited"
 

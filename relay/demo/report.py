@@ -19,6 +19,9 @@ from relay.demo.verdict import Verdict, Wait
 
 _WIDTH_MAX = 80
 _QUARTER = 0.25
+_ALL_USED = 0.9995
+_DATED_AMISS = 0.05
+"""Requests are dated a little early or late here, so a pace that was used in full may come out a little above it."""
 
 
 @dataclass(slots=True)
@@ -72,12 +75,12 @@ def tell_beginning(out: Console, plan: Plan, story: Story) -> None:
         f"[bold]This takes about {seconds + 4:.0f} s[/], because {deliveries} orders leave at {plan.rate:g} a second: "
         "that is the pace Jetti documents, and the relay keeps it.\n"
     )
-    out.print(text, width=min(out.width, _WIDTH_MAX))
+    _print_narrow(out, text)
 
 
 def tell_end(out: Console, evidence: Evidence, verdict: Verdict) -> None:
     """The table, what does not add up if anything, and what to try next."""
-    out.print(_table(evidence, verdict), width=min(out.width, _WIDTH_MAX))
+    _print_narrow(out, _table(evidence, verdict))
     if verdict.adds_up:
         out.print("[bold green]Everything adds up[/]: the shop's record, Jetti's and the relay's /metrics agree.\n")
         out.print(_next_steps(), soft_wrap=True)
@@ -95,6 +98,18 @@ def tell_failure(out: Console, reason: str) -> None:
 def tell_folder(out: Console, folder: Path) -> None:
     """What was kept, and where."""
     out.print(f"kept: {folder} (relay.log, relay.toml, relay.db)", markup=False, soft_wrap=True)
+
+
+def _print_narrow(out: Console, what: Table | str) -> None:
+    """In at most 80 columns. What is padded to its width, or wrapped, ends in spaces, and those are for terminals."""
+    width = min(out.width, _WIDTH_MAX)
+    if out.is_terminal:
+        out.print(what, width=width)
+        return
+    with out.capture() as captured:
+        out.print(what, width=width)
+    lines = (line.rstrip() for line in captured.get().splitlines())
+    out.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(evidence: Evidence, verdict: Verdict) -> Table:
@@ -126,11 +141,18 @@ def _webhooks(evidence: Evidence, verdict: Verdict) -> Iterator[tuple[str, str, 
 def _times(plan: Plan, verdict: Verdict) -> Iterator[tuple[str, str, str]]:
     allowed = floor(plan.rate + BURST)
     yield "answer time", _ms(verdict.p50_s), f"p50, the median; p99 {_ms(verdict.p99_s)}"
-    yield "pace allowed", f"{plan.rate:g}/s", "what Jetti takes, evenly spaced"
-    used = f"at most {verdict.most_in_a_second} in any second ({allowed} allowed)"
-    yield "pace used", f"{verdict.pace_used:.1%}", used
+    yield "pace allowed", f"{plan.rate:g}/s", f"at most {allowed} in any second: {plan.rate:g}/s and a burst of {BURST}"
+    yield "pace used", *_pace_used(verdict)
     yield "new orders waited", _s(verdict.new.p50_s), f"the median, {_longest(verdict.new)}: they go first"
     yield "updates waited", _s(verdict.updates.p50_s), f"the median, {_longest(verdict.updates)}"
+
+
+def _pace_used(verdict: Verdict) -> tuple[str, str]:
+    """Its share, and what that means; never more than all of it, unless something is amiss."""
+    busiest = f"{verdict.most_in_a_second} in the busiest second"
+    if _ALL_USED <= verdict.pace_used <= 1 + _DATED_AMISS:
+        return "100.0%", f"all of it; {busiest}"
+    return f"{verdict.pace_used:.1%}", f"while orders waited; {busiest}"
 
 
 def _why_dead(evidence: Evidence) -> str:

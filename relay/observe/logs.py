@@ -19,10 +19,15 @@ from relay.core.events import (
     Happening,
     PermitTaken,
     RequestRefused,
+    Started,
+    Stopped,
+    Stopping,
     StoreTrouble,
     Unexpected,
+    Warned,
 )
 from relay.core.order import Disposition
+from relay.core.sale import Reason
 
 Log = structlog.typing.FilteringBoundLogger
 Level = Literal["debug", "info", "warning", "error"]
@@ -140,24 +145,25 @@ class Logs:
         """Write it."""
         match happening:
             case EventAccepted():
-                self._log.info(
+                write = self._log.warning if happening.disposition is Disposition.QUARANTINED else self._log.info
+                write(
                     "event", storefront=happening.storefront, topic=happening.topic,
                     disposition=happening.disposition.value, event_id=happening.event_id, order=happening.order,
                     reference=happening.reference, revision=happening.revision, duplicate_of=happening.duplicate_of,
-                    bytes=happening.bytes, duration_ms=_ms(happening.duration_s),
+                    bytes=happening.bytes, duration_ms=_ms(happening.duration_s), reasons=_words(happening.reasons),
                 )  # fmt: skip
             case EventFound():
                 write = self._log.warning if happening.disposition is Disposition.QUARANTINED else self._log.info
                 write(
                     "found", storefront=happening.storefront, disposition=happening.disposition.value,
                     order=happening.order, reference=happening.reference, revision=happening.revision,
-                    reasons=[f"{reason.pointer}: {reason.message}" for reason in happening.reasons],
+                    reasons=_words(happening.reasons),
                 )  # fmt: skip
             case RequestRefused():
                 write = self._log.error if happening.status >= 500 else self._log.warning
                 write(
                     "refused", storefront=happening.storefront, status=happening.status, type=happening.type,
-                    detail=happening.detail, duration_ms=_ms(happening.duration_s),
+                    path=happening.path, detail=happening.detail, duration_ms=_ms(happening.duration_s),
                 )  # fmt: skip
             case AttemptMade():
                 self._attempt(happening)
@@ -170,6 +176,25 @@ class Logs:
                 self._log.error("unexpected", where=happening.where, exc_info=happening.error)
             case PermitTaken():
                 pass  # ten lines a second that say nothing
+            case Started() | Warned() | Stopping() | Stopped():
+                self._life(happening)
+            case _:
+                assert_never(happening)
+
+    def _life(self, happening: Started | Warned | Stopping | Stopped) -> None:
+        match happening:
+            case Started():
+                self._log.info(
+                    "started", version=happening.version, public=happening.public_url, private=happening.private_url,
+                    store=happening.store_url, storefronts=happening.storefronts, channels=happening.channels,
+                )  # fmt: skip
+            case Warned():
+                write = self._log.error if happening.is_wrong else self._log.warning
+                write("configuration", what=happening.what, remedy=happening.remedy)
+            case Stopping():
+                self._log.info("stopping", grace_s=happening.grace_s)
+            case Stopped():
+                self._log.info("stopped")
             case _:
                 assert_never(happening)
 
@@ -183,6 +208,10 @@ class Logs:
             message=made.message if ours else "", duration_ms=_ms(made.duration_s), attempts=made.attempts,
             state=made.state.value, accepted_to_sent_s=made.accepted_to_sent_s, due_at=instant.iso(made.due_at),
         )  # fmt: skip
+
+
+def _words(reasons: tuple[Reason, ...]) -> list[str]:
+    return [f"{reason.pointer or 'body'}: {reason.message}" for reason in reasons]
 
 
 def _ms(seconds: float) -> float:

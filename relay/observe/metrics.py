@@ -31,8 +31,12 @@ from relay.core.events import (
     Happening,
     PermitTaken,
     RequestRefused,
+    Started,
+    Stopped,
+    Stopping,
     StoreTrouble,
     Unexpected,
+    Warned,
 )
 from relay.core.instant import Instant
 from relay.core.order import Disposition
@@ -124,10 +128,7 @@ class Metrics:
             case RequestRefused():
                 self._refused.labels(happening.storefront, str(happening.status), happening.type).inc()
             case AttemptMade():
-                self._attempts.labels(happening.channel, happening.outcome).inc()
-                self._attempt_s.labels(happening.channel).observe(happening.duration_s)
-                if happening.accepted_to_sent_s is not None:
-                    self._waited_s.labels(happening.channel, happening.lane).observe(happening.accepted_to_sent_s)
+                self._attempt(happening)
             case PermitTaken():
                 self._permit_s.labels(happening.channel).observe(happening.waited_s)
             case ChannelPaused():
@@ -136,8 +137,16 @@ class Metrics:
                 self._store_errors.inc()
             case Unexpected():
                 self._defects.inc()
+            case Started() | Warned() | Stopping() | Stopped():
+                pass  # relay_build_info and the process' own metrics say it
             case _:
                 assert_never(happening)
+
+    def _attempt(self, made: AttemptMade) -> None:
+        self._attempts.labels(made.channel, made.outcome).inc()
+        self._attempt_s.labels(made.channel).observe(made.duration_s)
+        if made.accepted_to_sent_s is not None:
+            self._waited_s.labels(made.channel, made.lane).observe(made.accepted_to_sent_s)
 
     def expose(
         self,

@@ -123,8 +123,8 @@ class SqliteStore:
                 undo.callback(writer.close)
                 _migrate(writer)
                 store = cls(path, lock, writer, queue_max=queue_max)
-            except sqlite3.Error as error:
-                raise StoreFailed(f"cannot open {path}: {error}") from error
+            except (sqlite3.Error, OSError) as error:
+                raise StoreFailed(_why_not(path, error)) from error
             undo.pop_all()
             return store
 
@@ -530,7 +530,7 @@ def _own(path: Path) -> int:
     try:
         lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StoreFailed(f"cannot open {lock_path}: {error.strerror}") from error
+        raise StoreFailed(_why_not(path, error)) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -538,10 +538,28 @@ def _own(path: Path) -> int:
         os.close(lock)
         if error.errno not in (errno.EACCES, errno.EAGAIN):
             raise StoreFailed(f"cannot lock {lock_path}: {error.strerror}") from error
-        raise StoreOwned(f"{path} is owned by {owner}; stop that relay first, or give this one a store.url") from None
+        raise StoreOwned(f"{path} is owned by {owner}; stop that relay first, or set another store.url") from None
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
     return lock
+
+
+def _why_not(path: Path, error: sqlite3.Error | OSError) -> str:
+    """Why the store cannot be opened, and what to do."""
+    folder, name = path.absolute().parent, f"store.url: cannot open {path}"
+    if not os.path.isdir(folder):  # noqa: PTH112 - is_dir() raises where it may not look
+        return f"{name}: there is no folder {folder}; make it, or set another store.url"
+    if os.path.isdir(path):  # noqa: PTH112
+        return f"{name}: it is a folder; name a file in it, such as sqlite:{path / 'relay.db'}"
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code == sqlite3.SQLITE_NOTADB:
+        return f"{name}: it is no SQLite database; move it away, or set another store.url"
+    if code == sqlite3.SQLITE_ERROR:  # a migration, and so a statement of ours, did not fit
+        return f"{name}: it is another program's database ({error}); set another store.url"
+    if isinstance(error, PermissionError) or code in (sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY):
+        return f"{name}: this user may not write it, or its folder; give it {folder}, or set another store.url"
+    said = error.strerror if isinstance(error, OSError) else error
+    return f"{name}: {said}; see to that, or set another store.url"
 
 
 def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -569,7 +587,8 @@ def _migrate(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(steps):
         raise StoreFailed(
-            f"the store was written by a newer order-relay (version {version}, this one knows {len(steps)})"
+            f"the store was written by a newer order-relay (version {version}, this one knows {len(steps)}): "
+            "run that one, or set another store.url"
         )
     for number, step in enumerate(steps[version:], start=version + 1):
         connection.executescript(f"BEGIN; {step.read_text()} PRAGMA user_version = {number}; COMMIT;")

@@ -34,7 +34,7 @@ from relay.core.sources import (
 _HEADER_MAX_CHARACTERS = 200
 _TOPIC = "manual-sale"
 _LINES_OF_JSON = frozenset("application/" + name for name in ("x-ndjson", "ndjson", "jsonl", "x-jsonlines"))
-_AT_BYTE = re.compile(r"\(byte ([0-9]+)\)")
+_AT_BYTE = re.compile(r" ?\(byte ([0-9]+)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,11 @@ class Malformed:
     """Not JSON: refused with 400."""
 
     message: str
+    """Without the position."""
     position: int
-    """Of the first byte that is wrong, from 0."""
+    """Of the first byte that is wrong in the whole body, from 0."""
+    line: int | None = None
+    """Of NDJSON: the line that it is in, from 1."""
 
 
 class _Defaults(msgspec.Struct, gc=False, rename="camel"):
@@ -101,7 +104,7 @@ class Native:
         """The body, validated. What :meth:`parse` calls malformed is a reason here."""
         parsed = self.parse(body)
         if isinstance(parsed, Malformed):
-            return Unmappable((Reason("", f"not JSON: {parsed.message}"),))
+            return Unmappable((Reason("", f"not JSON, at byte {parsed.position}: {parsed.message}"),))
         return parsed
 
     def parse(self, body: bytes) -> Mapped | Unmappable | Malformed:
@@ -127,6 +130,7 @@ def split(body: bytes, content_type: str = "application/json") -> tuple[bytes | 
     if content_type.partition(";")[0].strip().lower() in _LINES_OF_JSON:
         return tuple(_lines(body))
     try:
+        _check_text(body)
         if body.lstrip(b" \t\r\n")[:1] == b"[":
             return tuple(bytes(element) for element in _many.decode(body))
         return (bytes(_raw.decode(body)),)
@@ -137,23 +141,32 @@ def split(body: bytes, content_type: str = "application/json") -> tuple[bytes | 
 def _lines(body: bytes) -> "list[bytes | Malformed]":
     found: list[bytes | Malformed] = []
     start = 0
-    for line in body.split(b"\n"):
+    for number, line in enumerate(body.split(b"\n"), 1):
         if line.strip(b" \t\r"):
             try:
+                _check_text(line)
                 found.append(bytes(_raw.decode(line)))
             except (ValueError, RecursionError) as error:
-                found.append(_malformed(error, line, start))
+                found.append(_malformed(error, line, start, number))
         start += len(line) + 1
     return found
 
 
-def _malformed(error: Exception, body: bytes, start: int = 0) -> Malformed:
+def _check_text(body: bytes) -> None:
+    """Cut out as it is, text is not looked at. Raises :class:`UnicodeDecodeError` for what is no UTF-8."""
+    if not body.isascii():
+        body.decode()
+
+
+def _malformed(error: Exception, body: bytes, start: int = 0, line: int | None = None) -> Malformed:
     if isinstance(error, RecursionError):
-        return Malformed("nested too deeply", start)
+        return Malformed("nested too deeply", start, line)
     if isinstance(error, UnicodeDecodeError):
-        return Malformed("not UTF-8", start + max(0, body.find(error.object)) + error.start)
-    at = _AT_BYTE.search(str(error))
-    return Malformed(str(error), start + (int(at[1]) if at else len(body)))
+        return Malformed("not UTF-8", start + max(0, body.find(error.object)) + error.start, line)
+    said = str(error)
+    at = _AT_BYTE.search(said)
+    message = _AT_BYTE.sub("", said).removeprefix("JSON is malformed: ")
+    return Malformed(message[:1].lower() + message[1:], start + (int(at[1]) if at else len(body)), line)
 
 
 def _dedupe_key(headers: Headers, body: bytes, now: Instant, position: int) -> str:

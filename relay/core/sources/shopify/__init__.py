@@ -36,7 +36,7 @@ from relay.core.sources import (
 )
 from relay.core.sources.shopify.mapping import to_sale
 from relay.core.sources.shopify.rules import ShopifyRules
-from relay.core.sources.shopify.shape import order_id
+from relay.core.sources.shopify.shape import AND_AGAIN, order_id
 
 __all__ = ["Shopify", "ShopifyRules"]
 
@@ -137,8 +137,8 @@ class Shopify:
         return to_sale(body, topic, self.rules)
 
 
-_TEST_ORDER = 'a test order ("test": true); set test_orders = "send" to deliver such orders'
-_NO_ID = Reason("/id", "expected the order's id, a positive 64-bit number; leave it in include_fields")
+_TEST_ORDER = 'a test order ("test": true); test_orders = "send" in the storefront\'s table delivers such orders'
+_NO_ID = Reason("/id", f"expected the order's id, a positive 64-bit number; leave it in include_fields, {AND_AGAIN}")
 
 
 def _header(headers: Headers, name: str) -> str:

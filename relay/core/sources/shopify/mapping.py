@@ -16,7 +16,17 @@ from relay.core import sale as sales
 from relay.core.sale import CancelReason, Reason
 from relay.core.sources import Mapped, Unmappable, moment
 from relay.core.sources.shopify.rules import ShopifyRules
-from relay.core.sources.shopify.shape import Address, Allocation, Customer, Line, Order, opened, order_id, presentment
+from relay.core.sources.shopify.shape import (
+    AND_AGAIN,
+    Address,
+    Allocation,
+    Customer,
+    Line,
+    Order,
+    opened,
+    order_id,
+    presentment,
+)
 
 _ROUNDED_DECIMALS = Decimal("0.000001")
 _ARITHMETIC = Context(prec=80, rounding=ROUND_HALF_UP)  # wider than any product of what exact.money lets in
@@ -66,7 +76,7 @@ def _mapped(body: bytes, topic: str, rules: ShopifyRules) -> Mapped | Unmappable
     order, root = found
     mapping = _Mapping(order, topic, rules, root)
     if order.line_items is None:
-        mapping.refuse("/line_items", "the webhook is trimmed: take include_fields off its subscription, then resend")
+        mapping.refuse("/line_items", f"the webhook is trimmed: take include_fields off its subscription, {AND_AGAIN}")
         return Unmappable(tuple(mapping.reasons))
     payload = _payload(mapping)
     if mapping.reasons:
@@ -181,7 +191,7 @@ def _email(mapping: _Mapping) -> str | None:
     if email is None and fallback:
         mapping.note("/email", "the order has no e-mail address; fallback_email is sent")
     elif email is None:
-        mapping.refuse("/email", "the order has no e-mail address and Jetti requires one; set fallback_email")
+        mapping.refuse("/email", "the order has no e-mail address and Jetti requires one; " + _set("fallback_email"))
     return email or fallback
 
 
@@ -286,7 +296,7 @@ def _variant(mapping: _Mapping, pointer: str, line: Line) -> dict[str, str]:
     if sku is not None and (rules.variant != "id" or external_id is None):
         variant["sku"] = sku
     if not variant:
-        mapping.refuse(f"{pointer}/variant_id", "a custom item without variant and SKU; set custom_item_sku")
+        mapping.refuse(f"{pointer}/variant_id", "a custom item without variant and SKU; " + _set("custom_item_sku"))
     return variant
 
 
@@ -349,7 +359,9 @@ def _price(mapping: _Mapping, pointer: str, line: Line, quantity: int) -> tuple[
     paid = _ARITHMETIC.subtract(_ARITHMETIC.multiply(price, ordered), allocated)
     net = _divided(paid, ordered)
     if net < 0:
-        mapping.refuse(f"{pointer}/discount_allocations", "the discounts are more than the price")
+        mapping.refuse(
+            f"{pointer}/discount_allocations", "the discounts are more than the price; " + _set('discounts = "gross"')
+        )
     if _ARITHMETIC.multiply(net, ordered) != paid:
         mapping.note(f"{pointer}/price", "the price after discounts is no round number and is rounded to 6 decimals")
     return net, Decimal(0)
@@ -376,7 +388,7 @@ def _amount(mapping: _Mapping, pointer: str, plain: object, both: msgspec.Raw | 
     if mapping.rules.money == "presentment" and order.presentment_currency not in (None, order.currency):
         side = presentment(both)
         if side is None or side.currency_code != order.presentment_currency:
-            mapping.refuse(f"{pointer}_set", 'no amount in the presentment currency; use money = "shop"')
+            mapping.refuse(f"{pointer}_set", "no amount in the presentment currency; " + _set('money = "shop"'))
             return None
         plain, pointer = side.amount, f"{pointer}_set/presentment_money/amount"
     try:
@@ -393,6 +405,11 @@ def _note_tips(mapping: _Mapping) -> None:
 
 
 # Values
+
+
+def _set(key: str) -> str:
+    """The whole remedy; which storefront's table it is, a source does not know."""
+    return f"set {key} in the storefront's table, restart, {AND_AGAIN}"
 
 
 def _text(value: object) -> str | None:

@@ -126,6 +126,9 @@ class Order(msgspec.Struct, gc=False):
     order: msgspec.Raw | UnsetType = UNSET
 
 
+AND_AGAIN = "then change the order in the shop so that it sends a new webhook"
+"""How every remedy ends: what is a dead letter goes on with the next webhook about its order."""
+
 _STEPS = re.compile(r"[a-z0-9_]+")
 _orders = msgspec.json.Decoder(Order, float_hook=exact.number)
 _money_sets = msgspec.json.Decoder(MoneySet, float_hook=exact.number)

@@ -1,0 +1,74 @@
+"""Questions to a running relay, over its private API."""
+
+import json
+import re
+from contextlib import suppress
+from http.client import HTTPException
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, Request, build_opener
+
+import typer
+
+from relay.cli.terms import fail, settings_from
+
+_TIMEOUT_S = 10
+_DIRECT = build_opener(ProxyHandler({}))
+"""No proxy: neither the token nor the question is any of its business."""
+
+
+def _address(url: str | None) -> str | None:
+    """``http://host:port``, which may also be written ``host:port``."""
+    if url is None:
+        return None
+    full = url if "://" in url else f"http://{url}"
+    with suppress(ValueError):
+        parts = urlsplit(full)
+        named = re.fullmatch(r"[A-Za-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*", parts.hostname or "") and parts.port != 0
+        known = parts.scheme in {"http", "https"} and "@" not in parts.netloc and not parts.query + parts.fragment
+        if named and known and (full == url or parts.port is not None) and full.isascii() and full.isprintable():
+            return full.rstrip("/")
+    raise typer.BadParameter(f"{url!r} is no address: write http://127.0.0.1:9090, or 127.0.0.1:9090")
+
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url", help="The relay's private address. Default: private.listen of the configuration.", callback=_address
+    ),
+]
+
+
+def ask(config: Path | None, url: str | None, path: str, member: str) -> Any:
+    """What the relay answers: an object with such a member, or the command ends with what is wrong."""
+    settings = settings_from(config)
+    if url is None and settings.private.listen.port == 0:
+        fail("private.listen has port 0, so only the relay knows its address: give the one it printed with --url")
+    base, key = (url, "--url") if url else (f"http://{settings.private.listen}", "private.listen")
+    token = settings.private.token
+    headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
+    request = Request(base + path, headers=headers)  # noqa: S310 - the operator's own address
+    try:
+        with _DIRECT.open(request, timeout=_TIMEOUT_S) as response:
+            found = json.load(response)
+    except HTTPError as error:
+        fail(f"the relay at {base} answered {error.code}: {_detail(error)}")
+    except (URLError, HTTPException, OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        said = getattr(reason, "strerror", None) or reason
+        fail(f"no relay answers at {base}: {said}. Is it running, and is {key} right?")
+    if not isinstance(found, dict) or member not in found:
+        fail(f"what answers at {base} is not a relay's private listener: is {key} right?")
+    return found
+
+
+def _detail(error: HTTPError) -> str:
+    """The problem's own words, if there are any."""
+    said = None
+    with suppress(HTTPException, OSError, ValueError):
+        said = json.load(error)
+    detail = said.get("detail") if isinstance(said, dict) else None
+    hint = ". Is that its private listener?" if error.code in {404, 405} else ""
+    return f"{detail or error.reason}{hint}"
