@@ -49,12 +49,13 @@ class Destination:
             outcome: Outcome = Failed(Cause("timeout", f"no answer within {limit_s:g} s: whether it worked is unknown"))
         except (aiohttp.ClientSSLError, ssl.SSLError) as error:
             outcome = ChannelWrong(Cause("tls", f"the secure connection failed: {_said(error)}"))
-        except aiohttp.InvalidURL:
+        except (aiohttp.InvalidURL, ValueError):  # a host name that cannot be encoded is a ValueError
             outcome = ChannelWrong(Cause("address", "the channel's address is not a URL"))
         except aiohttp.ClientConnectorError as error:
             outcome = Failed(Cause("connect", f"no connection: {_said(error.os_error)}"))
         except (aiohttp.ClientError, OSError) as error:
-            outcome = Failed(Cause("connection", f"the connection broke: {_said(error)}"))
+            # What it says may quote what was received, and so anything.
+            outcome = Failed(Cause("connection", f"the connection broke ({type(error).__name__})"))
         else:
             outcome = judge(answer, now=self._clock.now(), permanent_codes=self._endpoint.permanent_codes)
             return Result(outcome, self._clock.monotonic() - started, answer.status, answer.excerpt)

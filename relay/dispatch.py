@@ -6,8 +6,8 @@ checkout that arrives a moment later.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from math import floor
+from dataclasses import dataclass, field, replace
+from math import ceil, floor
 
 from aiolimiter import AsyncLimiter
 
@@ -30,6 +30,7 @@ from relay.core.outcome import (
     CannotMap,
     Cause,
     ChannelWrong,
+    Failed,
     Outcome,
     Result,
     Sent,
@@ -37,6 +38,7 @@ from relay.core.outcome import (
     Trouble,
     cause_of,
     name_of,
+    pause_s,
     troubled,
 )
 from relay.core.pace import Mode, Pace
@@ -47,8 +49,9 @@ _POLL_S = 15.0
 """How often the store is asked although nothing said that there is news: hints may be lost, the store is the truth."""
 _WAKE_MAX = 256
 _STORE_PAUSE_S = 1.0
-_PAUSE_MIN_S, _PAUSE_DEFAULT_S, _PAUSE_MAX_S = 0.1, 1.0, 300.0
-_WRONG_PAUSE_S = 30.0
+_SUSPECTS_MAX = 1000
+_CHOICE_S = 0.1
+"""For so long at the full pace deliveries may be chosen ahead of their requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,18 @@ def permits(pace: Pace, mode: Mode) -> AsyncLimiter:
     return AsyncLimiter(size, size / rate)
 
 
+class _Once:
+    """Something that is done once, however often it is asked for."""
+
+    def __init__(self, do: Callable[[], None]) -> None:
+        self._do: Callable[[], None] | None = do
+
+    def __call__(self) -> None:
+        do, self._do = self._do, None
+        if do is not None:
+            do()
+
+
 class Dispatcher:
     """Delivers one channel's backlog."""
 
@@ -103,6 +118,12 @@ class Dispatcher:
         self._limiter = permits(channel.pace, channel.mode)
         self._backlog = Backlog(channel.window)
         self._room = asyncio.Semaphore(channel.in_flight_max)
+        # Between a permit and its request the store is asked, and that may take long. So few may be on this way that
+        # choices stay fresh, and a second bucket at its end holds back what has piled up.
+        self._choosing = asyncio.Semaphore(max(channel.pace.burst, ceil(_CHOICE_S * self.rate)))
+        self._gate = permits(channel.pace, channel.mode)
+        self._suspects: dict[int, int] = {}
+        self._taken_by_jetti = 0
         self._news = asyncio.Event()
         self._refill = asyncio.Event()
         self._slept = asyncio.Event()
@@ -145,7 +166,8 @@ class Dispatcher:
         """Deliver until cancelled. What is in flight then is left to :meth:`finish`."""
         self._refill.set()
         # Begin with the bucket spent: whoever had it before may have spent it this very second (a restart).
-        await self._limiter.acquire(self._limiter.max_rate)
+        for bucket in (self._limiter, self._gate):
+            await bucket.acquire(bucket.max_rate)
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self._dispatch(), name=f"dispatch-{self.channel.name}")
             loops.create_task(self._fill_window(), name=f"window-{self.channel.name}")
@@ -164,12 +186,14 @@ class Dispatcher:
     async def _dispatch(self) -> None:
         while True:
             await self._room.acquire()
+            await self._choosing.acquire()
             await self._something_waits()
             asked_at = self._clock.monotonic()
             await self._limiter.acquire()
             # Permit first, choice second: an order that arrived while we waited may still overtake.
             head = self._most_urgent() if self.paused_s == 0 else None
             if head is None:
+                self._choosing.release()
                 self._room.release()
                 continue
             self._observe(PermitTaken(self.channel.name, self._clock.monotonic() - asked_at))
@@ -222,11 +246,19 @@ class Dispatcher:
 
     async def _deliver(self, head: Waiting | None) -> None:
         """Use one permit. A delivery that turns out to need no request leaves it to the next."""
-        while head is not None:
-            taken = await self._take(head)
-            if taken is not None and await self._attempt(taken):
-                return
-            head = self._most_urgent()
+        chosen = _Once(self._choosing.release)
+        try:
+            while head is not None:
+                taken = await self._store.take(self.channel.name, [head.order_id])
+                if taken is not None and await self._attempt(taken, chosen):
+                    return
+                head = self._most_urgent()
+        except StoreError as error:
+            if head is not None:
+                self._backlog.offer(head)
+            await self._wait_for_store("taking a delivery", error)
+        finally:
+            chosen()
 
     def _most_urgent(self) -> Waiting | None:
         head = self._backlog.most_urgent()
@@ -241,30 +273,58 @@ class Dispatcher:
             self._observe(Unexpected("dispatch", error))
             self._refill.set()
 
-    async def _take(self, head: Waiting) -> Taken | None:
-        try:
-            return await self._store.take(self.channel.name, [head.order_id])
-        except StoreError as error:
-            self._backlog.offer(head)
-            await self._wait_for_store("taking a delivery", error)
-            return None
-
-    async def _attempt(self, taken: Taken) -> bool:
-        """Make the sale and send it; whether a request was sent."""
+    async def _attempt(self, taken: Taken, chosen: "_Once") -> bool:
+        """Make the sale and send it; whether the permit was used."""
         order = taken.order
         made = conclude(self._makers(order.storefront), order, taken.topic, taken.body)
         if not isinstance(made, Made):
             await self._settle(taken, made, None, None)
             return False
+        await self._gate.acquire()
+        if self.paused_s:
+            await self._put_back(taken)
+            return True
+        chosen()
         started_at = self._clock.now()
         try:
             result = await self._send(made.sale)
-        except asyncio.CancelledError:
+        except BaseException:
             await self._hand_back(taken, started_at)
             raise
-        await self._settle(taken, result.outcome, made, self._recorded(order.revision, started_at, result))
-        self._mind(result.outcome)
+        outcome = self._suspect(order, result.outcome)
+        self._mind(outcome)
+        attempt = self._recorded(order.revision, started_at, replace(result, outcome=outcome))
+        await self._settle(taken, outcome, made, attempt)
         return True
+
+    def _suspect(self, order: Order, outcome: Outcome) -> Outcome:
+        """Is it the channel that is wrong, or this order? If Jetti took others since it last refused this one, then
+        it is the order: its attempts count, so that it cannot stop the channel again and again."""
+        if isinstance(outcome, Sent):
+            self._taken_by_jetti += 1
+        if not isinstance(outcome, ChannelWrong):
+            self._suspects.pop(order.id, None)
+            return outcome
+        taken_before = self._suspects.setdefault(order.id, self._taken_by_jetti)
+        if len(self._suspects) > _SUSPECTS_MAX:
+            self._suspects.pop(next(iter(self._suspects)))
+        return outcome if taken_before == self._taken_by_jetti else Failed(outcome.cause)
+
+    async def _put_back(self, taken: Taken) -> None:
+        """The channel was paused after the choice was made: the order waits in its old place."""
+        order = taken.order
+        settled = await self._until_settled(
+            Settlement(
+                order_id=order.id,
+                token=None if order.lease is None else order.lease.token,
+                after=order.delivery,
+                now=self._clock.now(),
+                head_starts=self.channel.head_starts,
+                delivered_digest=order.delivered_digest,
+            )
+        )
+        if settled is not None and settled.waiting is not None:
+            self.offer(settled.waiting)
 
     async def _settle(self, taken: Taken, outcome: Outcome, made: Made | None, attempt: Attempt | None) -> None:
         order, now = taken.order, self._clock.now()
@@ -318,14 +378,8 @@ class Dispatcher:
     def _mind(self, outcome: Outcome) -> None:
         """What an outcome means for the channel as a whole."""
         self._trouble = troubled(self._trouble, outcome, now=self._clock.now())
-        match outcome:
-            case Throttled(retry_after_s, cause):
-                asked_s = _PAUSE_DEFAULT_S if retry_after_s is None else retry_after_s
-                self._pause(min(max(asked_s, _PAUSE_MIN_S), _PAUSE_MAX_S), cause, is_wrong=False)
-            case ChannelWrong(cause):
-                self._pause(_WRONG_PAUSE_S, cause, is_wrong=True)
-            case _:
-                pass
+        if isinstance(outcome, Throttled | ChannelWrong):
+            self._pause(pause_s(outcome), outcome.cause, is_wrong=isinstance(outcome, ChannelWrong))
 
     def _pause(self, seconds: float, cause: Cause, *, is_wrong: bool) -> None:
         self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)

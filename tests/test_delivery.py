@@ -65,10 +65,14 @@ def test_what_cannot_be_mapped_is_dead_without_an_attempt() -> None:
     assert after(delivery(), CANNOT_MAP) == replace(delivery(), state=State.DEAD, cause=CANNOT_MAP.cause)
 
 
-@pytest.mark.parametrize("outcome", [THROTTLED, CHANNEL_WRONG])
-def test_a_troubled_channel_costs_an_order_nothing_but_says_why_it_waits(outcome: Throttled | ChannelWrong) -> None:
+@pytest.mark.parametrize(("outcome", "pause_s"), [(THROTTLED, 5.0), (CHANNEL_WRONG, 30.0)])
+def test_a_troubled_channel_uses_up_no_attempt_and_the_order_waits_with_it(
+    outcome: Throttled | ChannelWrong, pause_s: float
+) -> None:
     before = delivery(attempts=3, first_attempt_at=NOW)
-    assert after(before, outcome, now=at(50 * DAY_S)) == replace(before, cause=outcome.cause)
+    due_at = at(50 * DAY_S + pause_s)
+    expected = replace(before, state=State.SLEEPING, due_at=due_at, cause=outcome.cause)
+    assert expected == after(before, outcome, now=at(50 * DAY_S))
 
 
 def test_what_failed_is_tried_again_after_the_backoff() -> None:

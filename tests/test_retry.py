@@ -45,9 +45,14 @@ def test_by_default_the_bounds_are_1_2_4_seconds_and_so_on_up_to_5_minutes() -> 
 @given(POLICIES, st.floats(-DAY_S, 20 * DAY_S))
 def test_an_order_is_given_up_exactly_when_it_has_failed_for_its_maximum_age(policy: RetryPolicy, age_s: float) -> None:
     age_s = round(age_s, 6)
-    assert policy.exhausted(NOW, at(age_s)) == (instant.seconds_between(NOW, at(age_s)) >= policy.max_age_s)
+    too_old = instant.seconds_between(NOW, at(age_s)) >= policy.max_age_s
+    assert policy.exhausted(NOW, at(age_s), 8) == too_old
+
+
+def test_a_clock_that_jumps_gives_up_no_order_that_was_hardly_tried() -> None:
+    assert not RetryPolicy().exhausted(NOW, at(50 * DAY_S), 7)
 
 
 def test_by_default_an_order_is_tried_for_a_day() -> None:
-    assert not RetryPolicy().exhausted(NOW, at(DAY_S - 0.001))
-    assert RetryPolicy().exhausted(NOW, at(DAY_S))
+    assert not RetryPolicy().exhausted(NOW, at(DAY_S - 0.001), 300)
+    assert RetryPolicy().exhausted(NOW, at(DAY_S), 300)

@@ -6,7 +6,7 @@ import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -106,13 +106,25 @@ async def test_the_first_event_of_an_order_is_queued_as_its_first_revision(store
 
 async def test_a_newer_event_of_a_waiting_order_is_merged_and_keeps_lane_and_place(store: Store) -> None:
     first = await accept(store, upsert(version=1))
-    second = await accept(store, upsert(version=2), channel="other", received_at=at(60), body=b"newest")
+    second = await accept(store, upsert(version=2), received_at=at(60), body=b"newest")
     assert (second.disposition, second.revision, second.waiting) == (Disposition.MERGED, 2, None)
     assert await store.head("main", 10) == [first.waiting]
-    assert await store.head("other", 10) == []
     taken = await take(store, first)
     assert (taken.body, taken.order.revision, taken.order.accepted_at) == (b"newest", 2, NOW)
     assert await places_of(store, id_of(first)) == ["superseded", "in flight"]
+
+
+async def test_an_order_follows_its_storefront_to_another_channel_where_nothing_is_known_of_it(store: Store) -> None:
+    first = await accept(store, upsert(version=1))
+    await deliver(store, first, SENT)
+    await accept(store, upsert(version=2))
+    second = await accept(store, upsert(version=3), channel="other", received_at=at(60))
+    assert second.disposition is Disposition.MERGED
+    assert second.waiting is not None, "the other channel has to hear of it"
+    assert await store.head("main", 10) == []
+    assert await store.head("other", 10) == [second.waiting]
+    taken = await take(store, second, channel="other")
+    assert taken.order.delivered_digest is None
 
 
 async def test_a_newer_event_of_a_sleeping_order_is_merged_and_does_not_wake_it(store: Store) -> None:
@@ -412,11 +424,25 @@ async def test_after_a_failure_the_newer_revision_goes_when_the_older_would_have
 
 
 @pytest.mark.parametrize("outcome", [THROTTLED, CHANNEL_WRONG])
-async def test_an_order_that_met_a_troubled_channel_waits_in_its_old_place(store: Store, outcome: Outcome) -> None:
+async def test_an_order_that_met_a_troubled_channel_waits_with_it_and_loses_no_attempt(
+    store: Store, outcome: Outcome
+) -> None:
     first = await accept(store)
     settled = await deliver(store, first, outcome, now=at(3))
-    assert settled.waiting == first.waiting
+    assert settled.waiting is None
     assert (settled.order.attempts, settled.order.first_attempt_at) == (0, None)
+    assert await store.head("main", 10) == []
+    woken = await store.wake("main", at(33), 10)
+    assert [waiting.order_id for waiting in woken] == [id_of(first)]
+
+
+async def test_an_order_that_is_put_back_waits_in_its_old_place(store: Store) -> None:
+    first = await accept(store)
+    taken = await take(store, first)
+    unsent = replace(settlement(taken, SENT), after=taken.order.delivery, attempt=None, delivered_digest=None)
+    settled = await store.settle(unsent)
+    assert settled is not None
+    assert settled.waiting == first.waiting
     assert await store.head("main", 10) == [first.waiting]
 
 
@@ -454,6 +480,7 @@ async def test_a_settlement_needs_the_leases_token(store: Store) -> None:
     first = await accept(store)
     stale_lease = await take(store, first)
     await settle(store, stale_lease, THROTTLED)
+    await store.wake("main", at(3600), 10)
     assert await store.settle(settlement(stale_lease, SENT)) is None, "no lease any more"
     lease = await take(store, first)
     assert await store.settle(settlement(stale_lease, SENT)) is None, "another lease"
@@ -725,6 +752,7 @@ async def test_bodies_and_sales_come_back_byte_for_byte(store: Store) -> None:
         assert taken.body == body
         assert await store.sale(id_of(receipt)) is None
         await settle(store, taken, THROTTLED, sale=b"older")
+        await store.wake("main", at(3600), 10)
         await settle(store, await take(store, receipt), sale=body)
         assert await store.sale(id_of(receipt)) == body
     assert await store.body(9999) is None
@@ -861,9 +889,12 @@ class Model:
             return "quarantined", order.revision, False
         if order.lease is not None:
             return ("queued" if order.revision - order.lease[1] == 1 else "merged"), order.revision, False
+        moved, order.channel = order.channel != channel, channel
+        if moved:
+            order.digest = None
         if order.state in ("waiting", "sleeping"):
-            return "merged", order.revision, False
-        order.channel = channel
+            order.first_attempt = None
+            return "merged", order.revision, moved and order.state == "waiting"
         order.wait_afresh(now)
         return "queued", order.revision, True
 

@@ -18,7 +18,18 @@ from typing import assert_never
 
 from relay.core import instant
 from relay.core.instant import Instant
-from relay.core.outcome import CannotMap, Cause, ChannelWrong, Failed, Outcome, Refused, Sent, Throttled, Unchanged
+from relay.core.outcome import (
+    CannotMap,
+    Cause,
+    ChannelWrong,
+    Failed,
+    Outcome,
+    Refused,
+    Sent,
+    Throttled,
+    Unchanged,
+    pause_s,
+)
 from relay.core.retry import RetryPolicy
 
 
@@ -108,7 +119,10 @@ class Delivery:
             case Refused(cause):
                 return replace(self._tried(now), state=State.DEAD, cause=cause)
             case Throttled(_, cause) | ChannelWrong(cause):
-                return replace(self, cause=cause)  # the channel waits, the order loses nothing
+                # The channel waits, and no attempt counts. The order waits with it, and so behind the others: were it
+                # tried first again, an order that is refused for what it says would stop the channel for ever.
+                due_at = instant.after(now, pause_s(outcome))
+                return replace(self, state=State.SLEEPING, due_at=due_at, cause=cause)
             case Failed(cause):
                 return _again(self._tried(now), cause, now, policy, jitter)
             case _:
@@ -120,7 +134,7 @@ class Delivery:
 
 
 def _again(tried: Delivery, cause: Cause, now: Instant, policy: RetryPolicy, jitter: float) -> Delivery:
-    if tried.first_attempt_at is not None and policy.exhausted(tried.first_attempt_at, now):
+    if tried.first_attempt_at is not None and policy.exhausted(tried.first_attempt_at, now, tried.attempts):
         return replace(tried, state=State.DEAD, cause=cause.exhausted(tried.attempts))
     due_at = policy.next_due(now, tried.attempts, jitter=jitter)
     return replace(tried, state=State.SLEEPING, due_at=due_at, cause=cause)

@@ -53,6 +53,8 @@ def conclude(maker: Maker | None, order: Order, topic: str, body: bytes) -> Made
     if maker is None:
         name = order.storefront
         return Failed(Cause("storefront_unknown", f"no storefront {name!r} is configured: add [storefronts.{name}]"))
+    if not body:
+        return CannotMap(Cause("body_gone", "its raw webhook is not there any more: let the shop send the order again"))
     try:
         made = maker.make(order, topic, body)
     except Exception as error:  # noqa: BLE001 - a defect in a mapping must cost one dead letter, never the channel

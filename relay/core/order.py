@@ -9,7 +9,7 @@ from enum import StrEnum
 from relay.core import instant
 from relay.core.delivery import Delivery, HeadStarts, Lane, State
 from relay.core.instant import Instant
-from relay.core.outcome import CannotMap, Cause, Failed, Outcome, Sent, Unchanged
+from relay.core.outcome import CannotMap, Cause, ChannelWrong, Outcome, Sent, Throttled, Unchanged
 from relay.core.sale import Reason
 from relay.core.sources import Cancel, Fetch, Identified, Upsert
 
@@ -134,10 +134,12 @@ def known_at_jetti(order: Order, outcome: Outcome, digest: bytes | None) -> byte
     match outcome:
         case Sent():
             return digest
-        case Failed():
-            return None
-        case _:
+        case Unchanged() | CannotMap() | ChannelWrong():
             return order.delivered_digest
+        case Throttled(_, cause) if cause.status == 429:
+            return order.delivered_digest
+        case _:
+            return None  # Jetti creates a sale before it populates it: also what it refuses may have left a trace
 
 
 NEVER_SEEN = Reason(
@@ -198,7 +200,9 @@ def newer(order: Order, arrival: Arrival, event: Upsert | Cancel | Fetch, *, eve
         behind = order.revision > order.lease.revision
         return Accepted(changed, Disposition.MERGED if behind else Disposition.QUEUED, changed.revision)
     if order.state in (State.WAITING, State.SLEEPING):
-        return Accepted(changed, Disposition.MERGED, changed.revision)
+        # The newer state has not failed yet: it has the whole age that an order may have, in its old place.
+        moved = replace(_moved(changed, arrival.channel), first_attempt_at=None)
+        return Accepted(moved, Disposition.MERGED, changed.revision)
     waiting = _wait_afresh(changed, arrival.channel, arrival.received_at, arrival.head_starts)
     return Accepted(waiting, Disposition.QUEUED, changed.revision)
 
@@ -248,12 +252,16 @@ def _cancelled_at(known: Instant | None, arrival: Arrival, event: Upsert | Cance
     return arrival.received_at if event.version is None else event.version
 
 
+def _moved(order: Order, channel: str) -> Order:
+    """The order on the channel that its storefront leads to now; what another channel has is unknown to this one."""
+    return order if order.channel == channel else replace(order, channel=channel, delivered_digest=None)
+
+
 def _wait_afresh(order: Order, channel: str, now: Instant, head_starts: HeadStarts) -> Order:
     """The order waits, from now, with a fresh budget of attempts. It is new until its first revision is delivered."""
     lane = Lane.UPDATE if order.delivered_revision or order.lane is Lane.UPDATE else Lane.NEW
     return replace(
-        order,
-        channel=channel,
+        _moved(order, channel),
         state=State.WAITING,
         lane=lane,
         due_at=now,

@@ -116,6 +116,19 @@ NAMES = tuple(_NAMES.values())
 """Every name there is."""
 
 
+PAUSE_MIN_S, PAUSE_DEFAULT_S, PAUSE_MAX_S = 0.1, 1.0, 300.0
+WRONG_PAUSE_S = 30.0
+"""How long a channel that is wrong sends nothing before it tries again with another order, seconds."""
+
+
+def pause_s(outcome: "Throttled | ChannelWrong") -> float:
+    """For how many seconds the channel sends nothing after this; what it asked for is bounded both ways."""
+    if isinstance(outcome, ChannelWrong):
+        return WRONG_PAUSE_S
+    asked_s = PAUSE_DEFAULT_S if outcome.retry_after_s is None else outcome.retry_after_s
+    return min(max(asked_s, PAUSE_MIN_S), PAUSE_MAX_S)
+
+
 def cause_of(outcome: Outcome) -> Cause | None:
     """Why it did not succeed; ``None`` where it did."""
     return None if isinstance(outcome, Sent | Unchanged) else outcome.cause

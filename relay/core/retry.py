@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from relay.core import instant
 from relay.core.instant import Instant
 
+_ATTEMPTS_MIN = 8
+"""Before so many attempts no order is given up, whatever the clock says."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -31,6 +34,6 @@ class RetryPolicy:
         """When to try again. ``jitter`` is a number from 0 to 1, drawn by the caller."""
         return instant.after(now, self.delay_max_s(attempts) * jitter)
 
-    def exhausted(self, first_attempt_at: Instant, now: Instant) -> bool:
-        """Whether the order has been failing for longer than it may."""
-        return instant.seconds_between(first_attempt_at, now) >= self.max_age_s
+    def exhausted(self, first_attempt_at: Instant, now: Instant, attempts: int) -> bool:
+        """Whether the order has been failing for longer than it may. A clock that jumps does not decide it alone."""
+        return attempts >= _ATTEMPTS_MIN and instant.seconds_between(first_attempt_at, now) >= self.max_age_s

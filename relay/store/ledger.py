@@ -169,7 +169,9 @@ class Ledger:
         now = self._change(accepted.order)
         event = self._event(event_id, arrival, accepted.disposition, now, accepted.revision, reasons=accepted.reasons)
         began_to_wait = (
-            now.state is State.WAITING and now.lease is None and (order is None or order.state is not State.WAITING)
+            now.state is State.WAITING
+            and now.lease is None
+            and (order is None or order.state is not State.WAITING or order.channel != now.channel)
         )
         waiting = _place(now) if began_to_wait else None
         return event, Receipt(event_id, accepted.disposition, now.id, accepted.revision, waiting=waiting)
@@ -210,8 +212,10 @@ class Ledger:
 def _may_settle(order: Order, settlement: Settlement) -> bool:
     if settlement.token is not None:
         return order.lease is not None and order.lease.token == settlement.token
-    unmoved = order.revision == settlement.after.revision and order.state in (State.WAITING, State.SLEEPING)
-    return order.lease is None and unmoved
+    # Whoever looked without a lease may have seen the order as it was before an attempt that has ended since.
+    seen = (settlement.after.revision, settlement.after.attempts, settlement.delivered_digest)
+    unmoved = seen == (order.revision, order.attempts, order.delivered_digest)
+    return order.lease is None and order.state in (State.WAITING, State.SLEEPING) and unmoved
 
 
 def _place(order: Order) -> Waiting:

@@ -132,7 +132,7 @@ class MemoryStore:
     def _taken(self, order: Order) -> Taken | None:
         if order.event_id is None:
             return None
-        return Taken(order, self._events[order.event_id].topic, self._bodies[order.event_id])
+        return Taken(order, self._events[order.event_id].topic, self._bodies.get(order.event_id, b""))
 
     def _ledger(self, order_ids: Sequence[int]) -> Ledger:
         return Ledger(

@@ -115,6 +115,7 @@ class SqliteStore:
 
         Raises :class:`StoreOwned` when another process owns it, :class:`StoreFailed` when it cannot be opened.
         """
+        path = await asyncio.to_thread(path.resolve)  # one lock for one file, by whatever name it is opened
         with ExitStack() as undo:
             lock = _own(path)
             undo.callback(os.close, lock)
@@ -169,6 +170,7 @@ class SqliteStore:
     def _transact(self, commands: Sequence[object]) -> Sequence[object]:
         try:
             self._writer.execute("BEGIN IMMEDIATE")
+            self._check_owned()
             sleepers = {id(c): self._due(c) for c in commands if isinstance(c, _Wake)}
             ledger = self._load(commands, [order_id for due in sleepers.values() for order_id in due])
             results = [self._apply(ledger, command, sleepers.get(id(command), ())) for command in commands]
@@ -191,6 +193,12 @@ class SqliteStore:
             if order.lease is None:
                 self._leases.pop(order.id, None)
         return answers
+
+    def _check_owned(self) -> None:
+        """The lock can be got round (its file deleted); two owners would send one order twice at the same time."""
+        (run,) = self._writer.execute("SELECT value FROM meta WHERE key = 'run'").fetchone()
+        if run != self._run:
+            raise StoreFailed(f"{self._path} was opened by another process meanwhile: stop one of the two")
 
     def _load(self, commands: Sequence[object], sleepers: Sequence[int]) -> Ledger:
         keys: dict[tuple[str, str], None] = {}
@@ -238,7 +246,8 @@ class SqliteStore:
         leased = {r.event_id: r for r in results if isinstance(r, Order) and r.event_id is not None}
         bodies = _bodies(self._writer, list(leased))
         return [
-            Taken(r, *bodies[r.event_id]) if isinstance(r, Order) and r.event_id is not None else r for r in results
+            Taken(r, *bodies.get(r.event_id, ("", b""))) if isinstance(r, Order) and r.event_id is not None else r
+            for r in results
         ]
 
     def _save(self, ledger: Ledger) -> None:
