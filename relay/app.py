@@ -15,6 +15,7 @@ from relay.api import ChannelView, View, api
 from relay.clock import Clock, SystemClock
 from relay.config import Channel as ChannelSettings
 from relay.config import NativeStorefront, Settings, ShopifyStorefront
+from relay.core.delivery import State
 from relay.core.events import Happening, Observer, Started, Stopped, Stopping, Warned
 from relay.core.mapping import Maker
 from relay.core.pace import Mode
@@ -78,8 +79,8 @@ async def running(
 
     async with AsyncExitStack() as stack:
         if observers is None:
-            gathered = Gathered(sys.stderr)
-            stack.callback(gathered.write_out)
+            gathered = Gathered(sys.stderr.fileno())
+            stack.callback(gathered.close)
             log = logger(settings.log.level, settings.log.format, gathered)
             stack.enter_context(libraries_in(log))
             watching.append(Logs(log))
@@ -105,7 +106,7 @@ async def running(
                 tuple(settings.storefronts), tuple(settings.channels),
             )
         )  # fmt: skip
-        for warning in _warnings(settings):
+        for warning in (*_warnings(settings), *await _stranded(store, settings)):
             observe(warning)
         async with asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(dispatcher.run()) for dispatcher in dispatchers.values()]
@@ -124,8 +125,24 @@ def _warnings(settings: Settings) -> Iterator[Warned]:
     if settings.store.path is None:
         said = 'store.url is "memory:": acknowledged orders are gone with the process'
         yield Warned(said, "for anything but a trial, set it to sqlite:PATH")
+    for channel, sharing in settings.sharing().items():
+        said = f"storefronts {', '.join(sharing)} share channel {channel}: there an id of one is an id of the other"
+        yield Warned(said, "give each a channel of its own, unless their ids can never be the same")
     for key in settings.placeholders():
         yield Warned(f"{key} still is the example's, which everyone knows", "put your own there", is_wrong=True)
+
+
+async def _stranded(store: Store, settings: Settings) -> list[Warned]:
+    """Orders that wait for a channel which is not configured (renamed, removed): nobody will send them."""
+    waiting: dict[str, int] = {}
+    for (channel, state, _), orders in (await store.tally()).items():
+        if channel not in settings.channels and state in (State.WAITING, State.SLEEPING):
+            waiting[channel] = waiting.get(channel, 0) + orders
+    remedy = "configure the channel again; a newer webhook of an order moves it to its storefront's channel"
+    return [
+        Warned(f"{orders} order(s) wait for channel {name}, which is not configured", remedy, is_wrong=True)
+        for name, orders in waiting.items()
+    ]
 
 
 async def _until_mended(store: Store, clock: Clock) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +53,8 @@ class Limits:
     body_max_bytes: int = 5 * 1024 * 1024
     body_timeout_s: float = 10.0
     """For the whole body to arrive, seconds."""
+    bodies_max_bytes: int = 128 * 1024 * 1024
+    """Of all bodies that are being received."""
     headers_max_bytes: int = 16 * 1024
     retry_after_s: int = 5
     """What a refused storefront is told to wait, seconds."""
@@ -77,6 +80,7 @@ class Ingest:
         self._limits = limits
         self._clock = clock
         self._observe = observe
+        self._unread = 0
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request."""
@@ -223,9 +227,10 @@ class Ingest:
         try:
             if request.content.is_eof():
                 return await request.read()
-            async with asyncio.timeout(self._limits.body_timeout_s):
-                await _continue(request)
-                return await request.read()
+            with self._reading(most if request.content_length is None else request.content_length):
+                async with asyncio.timeout(self._limits.body_timeout_s):
+                    await _continue(request)
+                    return await request.read()
         except TimeoutError:
             limit_s = self._limits.body_timeout_s
             raise Problem(408, "body-too-slow", f"the body took longer than {limit_s:g} s") from None
@@ -233,6 +238,17 @@ class Ingest:
             raise Problem(413, "body-too-large", f"a body may have {most} bytes (public.body_max_bytes)") from None
         except (web.RequestPayloadError, ConnectionError) as error:
             raise Problem(400, "broken-body", f"the body did not arrive whole: {error}") from None
+
+    @contextmanager
+    def _reading(self, size: int) -> Iterator[None]:
+        """Bodies that are on their way take memory before anybody has proved who they are: so much and no more."""
+        if self._unread + size > self._limits.bodies_max_bytes:
+            raise self._come_again("busy", "too many large bodies are being received at once")
+        self._unread += size
+        try:
+            yield
+        finally:
+            self._unread -= size
 
     def _come_again(self, name: str, detail: str) -> Problem:
         return Problem(503, name, detail, {"Retry-After": str(self._limits.retry_after_s)})

@@ -166,7 +166,7 @@ async def test_status_says_when_the_backlog_will_be_gone_pauses_included(tmp_pat
         await desk.attempts(1)
         channel = (await desk.get("/api/status")).json["channels"]["main"]
 
-    assert channel["waiting"]["new"] == 1
+    assert channel["orders"]["sleeping"] == 1
     assert 90 < channel["paused_s"] <= channel["drain_s"] <= 101
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import os
 import signal
 from collections.abc import Coroutine, Mapping
 from typing import Annotated, Any, TypeVar
@@ -126,10 +127,17 @@ def _collect_rarely() -> None:
 
 
 def _on_signal() -> asyncio.Event:
+    """Set by the first signal. A second one ends the process at once: nothing acknowledged is lost by that."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def signalled() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, signalled)
     return stop
 
 

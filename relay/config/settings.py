@@ -86,6 +86,13 @@ class Settings(BaseSettings):
             raise ConfigError([Problem(name, "", message, f"add, for example:\n{examples[name]}") for name in missing])
         return self
 
+    def sharing(self) -> dict[str, list[str]]:
+        """Channels that several storefronts lead to, and which."""
+        leading: dict[str, list[str]] = {}
+        for name, storefront in self.storefronts.items():
+            leading.setdefault(storefront.channel, []).append(name)
+        return {channel: names for channel, names in leading.items() if len(names) > 1}
+
     def placeholders(self) -> list[str]:
         """Keys that still have the example's secret: whoever knows the example could sign orders with it."""
         secrets: list[tuple[str, SecretStr | None]] = [("private.token", self.private.token)]

@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import SimpleQueue
+from threading import Thread
 from typing import Literal, Protocol, TextIO, assert_never, cast
 
 import msgspec
@@ -34,8 +37,9 @@ Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "json", "console"]
 
 _GATHERED_S = 0.02
-_GATHERED_MAX = 512
-"""Lines that wait to be written at the most."""
+_UNWRITTEN_MAX = 20_000
+"""Lines that wait for a slow reader at the most."""
+_CLOSING_S = 1.0
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -72,39 +76,62 @@ def logger(level: Level = "info", form: Format = "auto", stream: Stream | None =
 
 
 class Gathered:
-    """A stream whose lines are written together, a moment later: one write for many requests instead of one each.
+    """Lines that are written together, a moment later, and by a thread of their own.
 
-    Writing gives up the interpreter lock, and at the peak that costs more than making the line.
+    Together: writing gives up the interpreter lock, and at the peak that costs more than making the line. By a thread:
+    a reader that has stopped reading must not stop the relay. What it then misses is counted, and told.
     """
 
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
         self._lines: list[str] = []
+        self._unwritten = 0
+        self._dropped = 0
         self._loop = asyncio.get_running_loop()
         self._due: asyncio.TimerHandle | None = None
+        self._queue: SimpleQueue[list[str] | None] = SimpleQueue()
+        self._thread = Thread(target=self._write, name="log-writer", daemon=True)
+        self._thread.start()
 
     def isatty(self) -> bool:
-        return self._out.isatty()
+        return os.isatty(self._fd)
 
-    def write(self, text: str) -> int:
+    def write(self, text: str, /) -> int:
         self._lines.append(text)
         return len(text)
 
     def flush(self) -> None:
         """Promise to write what has gathered."""
-        if len(self._lines) >= _GATHERED_MAX:
-            self.write_out()
-        elif self._due is None:
-            self._due = self._loop.call_later(_GATHERED_S, self.write_out)
+        if self._due is None:
+            self._due = self._loop.call_later(_GATHERED_S, self._hand_over)
 
-    def write_out(self) -> None:
-        """Write it now."""
+    def close(self) -> None:
+        """Write what there is, if anybody reads it."""
+        self._hand_over()
+        self._queue.put(None)
+        self._thread.join(_CLOSING_S)
+
+    def _hand_over(self) -> None:
         if self._due is not None:
             self._due.cancel()
             self._due = None
         lines, self._lines = self._lines, []
-        self._out.write("".join(lines))
-        self._out.flush()
+        if self._unwritten + len(lines) > _UNWRITTEN_MAX:
+            self._dropped += len(lines)
+            return
+        if self._dropped:
+            lines.append(_json({"event": "lines_dropped", "level": "error", "lines": self._dropped}) + "\n")
+            self._dropped = 0
+        self._unwritten += len(lines)
+        self._queue.put(lines)
+
+    def _write(self) -> None:
+        while (lines := self._queue.get()) is not None:
+            rest = memoryview("".join(lines).encode("utf-8", "replace"))
+            with suppress(OSError):  # nobody reads any more: there is nobody to tell either
+                while rest:
+                    rest = rest[os.write(self._fd, rest) :]
+            self._unwritten -= len(lines)
 
 
 class Libraries(logging.Handler):

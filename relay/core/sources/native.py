@@ -31,6 +31,8 @@ from relay.core.sources import (
     moment,
 )
 
+LINES_MAX = 2000
+"""Lines of one sale at the most: validating is done while others wait. (Shopify's own limit is 500.)"""
 _HEADER_MAX_CHARACTERS = 200
 _TOPIC = "manual-sale"
 _LINES_OF_JSON = frozenset("application/" + name for name in ("x-ndjson", "ndjson", "jsonl", "x-jsonlines"))
@@ -115,6 +117,8 @@ class Native:
             return Unmappable((Reason("", str(error)),))
         except (ValueError, RecursionError) as error:
             return _malformed(error, body)
+        if (lines := _line_count(payload)) > LINES_MAX:
+            return Unmappable((Reason("/lineItems", f"{lines} lines; an order may have {LINES_MAX}: split it"),))
         if sales.nests_deeper(payload):
             return Unmappable((Reason("", f"nested deeper than {sales.MAX_NESTING} levels"),))
         parsed = sales.parse(payload)
@@ -167,6 +171,11 @@ def _malformed(error: Exception, body: bytes, start: int = 0, line: int | None =
     at = _AT_BYTE.search(said)
     message = _AT_BYTE.sub("", said).removeprefix("JSON is malformed: ")
     return Malformed(message[:1].lower() + message[1:], start + (int(at[1]) if at else len(body)), line)
+
+
+def _line_count(payload: object) -> int:
+    lines = payload.get("lineItems") if isinstance(payload, dict) else None
+    return len(lines) if isinstance(lines, list) else 0
 
 
 def _dedupe_key(headers: Headers, body: bytes, now: Instant, position: int) -> str:
