@@ -298,7 +298,8 @@ async def test_status_says_for_how_long_a_channel_is_paused_why_and_what_to_corr
 
     assert re.search(
         r"paused for \d+ s more: api\.errors\.unauthorized: The hash is wrong\. "
-        r"Correct channels\.main\.webhook_hash and restart failing since [^:]*\d\d:\d\d UTC \(1 attempt; 1 order will be tried again\)",
+        r"Correct channels\.main\.webhook_hash and restart failing since [^:]*\d\d:\d\d UTC "
+        r"\(1 attempt; 1 order will be tried again\)",
         flat(said.out),
     )
     assert "backlog gone in unknown while nothing gets through" in flat(said.out)
