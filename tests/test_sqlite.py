@@ -295,6 +295,28 @@ async def test_events_of_one_order_in_one_commit_see_each_other(store: SqliteSto
     assert await store.tally() == {("main", State.WAITING, Lane.NEW): 1}
 
 
+async def test_what_is_taken_in_the_commit_that_accepts_it_has_its_body(store: SqliteStore, path: Path) -> None:
+    """Found by the loss checker: such an order was taken for one whose body is gone, and became a dead letter."""
+    first = await accept(store, upsert(version=1), body=b"first")
+    with writer_blocked(path):
+        accepting = asyncio.ensure_future(accept(store, upsert(version=2), body=b"second"))
+        taking = asyncio.ensure_future(store.take("main", [id_of(first)]))
+        await asyncio.wait({accepting, taking}, timeout=0)
+    taken = await taking
+    assert taken is not None
+    assert (taken.order.revision, taken.body) == (2, b"second")
+    assert (await accepting).disposition is Disposition.MERGED
+
+
+async def test_an_order_whose_body_is_gone_is_still_handed_out(store: SqliteStore, path: Path) -> None:
+    """It becomes a dead letter; it must not fail every take for ever."""
+    first = await accept(store)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("DELETE FROM bodies")
+    taken = await take(store, first)
+    assert taken.body == b""
+
+
 UNKEEPABLE = (arrival(upsert("bad", version=2**70)), arrival(upsert("\ud800")))
 """Commands that SQLite cannot keep: a number beyond 64 bits, and text that is no text."""
 

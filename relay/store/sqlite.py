@@ -174,8 +174,8 @@ class SqliteStore:
             sleepers = {id(c): self._due(c) for c in commands if isinstance(c, _Wake)}
             ledger = self._load(commands, [order_id for due in sleepers.values() for order_id in due])
             results = [self._apply(ledger, command, sleepers.get(id(command), ())) for command in commands]
-            answers = self._with_bodies(results)
             self._save(ledger)
+            answers = self._with_bodies(results)  # after saving: what is taken may have come in this very batch
             if any(isinstance(command, _Probe) for command in commands):
                 self._writer.execute("UPDATE meta SET value = value WHERE key = 'run'")
             self._writer.execute("COMMIT")
