@@ -439,6 +439,53 @@ def test_an_update_that_changes_nothing_is_sent_when_what_jetti_has_is_not_certa
     simulate(run())
 
 
+def test_an_update_back_to_what_was_delivered_is_sent_after_one_that_failed_for_good() -> None:
+    async def run(*between: Outcome, policy: RetryPolicy) -> None:
+        channel = replace(CHANNEL, retry=policy)
+        async with Bench(script=scripted(SENT, *between, SENT), channel=channel) as bench:
+            await bench.order("1", body=manual_sale(1, note="A"), version=1)
+            await bench.after(0.5)
+            await bench.order("1", body=manual_sale(1, note="B"), version=2)
+            await bench.after(60.0)
+            assert await bench.state("1") is State.DEAD
+            await bench.order("1", body=manual_sale(1, note="A"), version=3)
+            assert len(await bench.after(10.0)) == 2 + len(between)
+
+    simulate(run(REFUSED, policy=RetryPolicy()))
+    simulate(run(*[FAILED] * 8, policy=RetryPolicy(base_s=0.01, cap_s=0.01, max_age_s=0.01)))
+
+
+def test_an_update_back_to_what_was_delivered_is_sent_after_one_that_was_handed_back() -> None:
+    async def run() -> None:
+        async def second_hangs(n: int) -> Outcome:
+            await asyncio.sleep(1e6 if n == 2 else 0.0)  # noqa: TID251 - simulated
+            return SENT
+
+        store = MemoryStore()
+        async with Bench(script=second_hangs, store=store) as bench:
+            await bench.order("1", body=manual_sale(1, note="A"), version=1)
+            await bench.after(0.5)
+            await bench.order("1", body=manual_sale(1, note="B"), version=2)
+            await bench.after(0.5)
+            bench.stop()
+            await bench.dispatcher.finish(0.1)
+            await bench.order("1", body=manual_sale(1, note="A"), version=3)
+        async with Bench(store=store) as again:
+            assert await again.after(10.0) == ["1"]
+
+    simulate(run())
+
+
+def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
+    async def run() -> None:
+        async with Bench() as bench:
+            for seconds in (60.0, 1.0):
+                bench.dispatcher._pause(seconds, THROTTLED.cause, is_wrong=False)
+            assert bench.dispatcher.paused_s > 50
+
+    simulate(run())
+
+
 def test_a_storefront_that_is_no_longer_configured_costs_no_order_at_once() -> None:
     async def run() -> None:
         async with Bench(maker=None) as bench:
@@ -488,7 +535,9 @@ def test_a_store_in_trouble_costs_no_order_and_sends_nothing_twice() -> None:
                 await bench.order(str(number))
                 store.failures += 2
                 await bench.clock.sleep(0.25)
-            assert sorted(await bench.after(120.0), key=int) == [str(number) for number in range(1, 11)]
+            assert sorted(await bench.after(25.0), key=int) == [str(number) for number in range(1, 11)]
+            await bench.after(60.0)
+            assert {await bench.state(str(number)) for number in range(1, 11)} == {State.SENT}
 
     simulate(run())
 

@@ -13,6 +13,7 @@ from relay.core.outcome import (
     NAMES,
     PERMANENT_CODES,
     Answer,
+    Cause,
     ChannelWrong,
     Failed,
     Outcome,
@@ -22,6 +23,7 @@ from relay.core.outcome import (
     cause_of,
     judge,
     name_of,
+    pause_s,
 )
 from tests.builders import NOW, OUTCOMES
 
@@ -202,3 +204,8 @@ def test_every_outcome_has_a_name_and_every_failure_a_cause() -> None:
     ]  # fmt: skip
     assert set(map(name_of, OUTCOMES)) == set(NAMES)
     assert [name_of(outcome) for outcome in OUTCOMES if cause_of(outcome) is None] == ["sent", "unchanged"]
+
+
+@pytest.mark.parametrize(("asked_s", "pause"), [(None, 1.0), (0.0, 0.1), (7.0, 7.0), (1e12, 300.0)])
+def test_what_a_throttled_channel_is_asked_to_wait_is_bounded_both_ways(asked_s: float | None, pause: float) -> None:
+    assert pause_s(Throttled(asked_s, Cause("http_429", "slower", 429))) == pause
