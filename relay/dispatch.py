@@ -50,7 +50,7 @@ _POLL_S = 15.0
 _WAKE_MAX = 256
 _STORE_PAUSE_S = 1.0
 _SUSPECTS_MAX = 1000
-_CHOICE_S = 0.1
+_CHOICE_S = 0.05
 """For so long at the full pace deliveries may be chosen ahead of their requests."""
 
 
