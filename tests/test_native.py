@@ -146,6 +146,13 @@ def test_a_wrong_number_is_a_wrong_sale_and_not_malformed() -> None:
     assert isinstance(refused, Unmappable)
 
 
+def test_more_lines_than_anybody_sells_are_refused_before_they_are_looked_at() -> None:
+    body = b'{"externalId": 1, "lineItems": [' + b", ".join([b"0"] * 2001) + b"]}"
+    refused = NATIVE.parse(body)
+    assert isinstance(refused, Unmappable)
+    assert [reason.pointer for reason in refused.reasons] == ["/lineItems"]
+
+
 def test_nesting_is_bounded_also_in_what_is_passed_through() -> None:
     deep = BODY.rstrip().removesuffix(b"}") + b', "unknown": ' + b"[" * 70 + b"]" * 70 + b"}"
     assert NATIVE.parse(deep) == Unmappable((Reason("", "nested deeper than 64 levels"),))

@@ -1,8 +1,10 @@
 """What is told is told once, whole, and without anything that should not be in a log."""
 
+import asyncio
 import io
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from relay.core.events import (
 )
 from relay.core.order import Disposition
 from relay.core.sale import Reason
-from relay.observe.logs import Format, Level, Logs, libraries_in, logger
+from relay.observe.logs import Format, Gathered, Level, Logs, libraries_in, logger
 from relay.observe.metrics import ChannelFigures, Metrics
 from relay.sandbox import Fault, SandboxSettings
 from tests.fakes import SHOP_SECRET, TILL_SECRET, Shop, manual_sale, shopify_order
@@ -285,3 +287,34 @@ def test_two_relays_in_one_process_count_apart() -> None:
 
     assert 'relay_events_total{disposition="queued",storefront="shop"} 1.0' in exposed(one)
     assert 'relay_events_total{disposition="queued",storefront="shop"} 0.0' in exposed(other)
+
+
+async def test_a_log_that_nobody_reads_stops_nothing_and_says_later_what_was_missed() -> None:
+    reader, writer = os.pipe()
+    gathered = Gathered(writer)
+    line = json.dumps({"event": "filler", "text": "x" * 200}) + "\n"
+    for _ in range(50):
+        for _ in range(1000):
+            gathered.write(line)
+        gathered.flush()
+        await asyncio.sleep(0.03)  # noqa: TID251 - the time in which lines gather
+    draining = asyncio.create_task(asyncio.to_thread(drained, reader))
+    await asyncio.sleep(0.5)  # noqa: TID251 - until the reader has caught up
+    gathered.write(line)
+    gathered.flush()
+    await asyncio.sleep(0.1)  # noqa: TID251 - the same
+    await asyncio.to_thread(gathered.close)
+    os.close(writer)
+    read = (await draining).decode().splitlines()
+    os.close(reader)
+    missed = [json.loads(line)["lines"] for line in read if "lines_dropped" in line]
+    assert sum(missed) > 10_000
+    assert len(read) - len(missed) + sum(missed) == 50_001
+
+
+def drained(reader: int) -> bytes:
+    """Everything until the other end is closed."""
+    parts = []
+    while part := os.read(reader, 1 << 20):
+        parts.append(part)
+    return b"".join(parts)

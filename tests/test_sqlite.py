@@ -257,6 +257,26 @@ async def test_a_second_process_is_told_who_owns_the_store_and_gets_it_when_that
 # -- one writer ------------------------------------------------------------------------------------------------------
 
 
+async def test_a_store_has_one_owner_by_whatever_name_it_is_opened(store: SqliteStore, path: Path) -> None:
+    link = path.with_name("link.db")
+    link.symlink_to(path)
+    with pytest.raises(StoreOwned):
+        await SqliteStore.open(link)
+
+
+async def test_who_gets_round_the_lock_takes_the_store_over_and_the_other_keeps_nothing(
+    store: SqliteStore, path: Path
+) -> None:
+    path.with_name(path.name + ".lock").unlink()
+    second = await SqliteStore.open(path)
+    try:
+        with pytest.raises(StoreFailed, match="another process"):
+            await accept(store)
+        assert (await accept(second)).disposition is Disposition.QUEUED
+    finally:
+        await second.close()
+
+
 async def test_many_requests_share_one_commit(store: SqliteStore, path: Path) -> None:
     await accept(store)
     commits: list[str] = []
