@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import re
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -17,6 +19,7 @@ from typer.core import TyperGroup
 
 from relay.app import VERSION
 from relay.cli import app
+from relay.clock import SystemClock
 from relay.core.events import AttemptMade, ChannelPaused
 from relay.sandbox import Fault, SandboxSettings, sandbox
 from tests.fakes import SHOP_SECRET, TILL_SECRET, Shop, Wire, fetched, manual_sale, request, shopify_order
@@ -98,6 +101,18 @@ async def test_sigterm_ends_it_with_0_within_the_grace_even_with_a_body_half_sen
         before = asyncio.get_running_loop().time()
         assert await relay.terminate() == 0
         assert asyncio.get_running_loop().time() - before < 4
+
+
+async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    async with serving(tmp_path, life={"shutdown_grace_s": 60}) as relay, Wire(relay.url) as wire:
+        await wire.write(request(body=shopify_order(1))[:-10])
+        os.kill(relay.pid, signal.SIGTERM)
+        async with asyncio.timeout(5):
+            while "stopping" not in relay.log:
+                await SystemClock().sleep(0.05)
+        assert relay.returncode is None
+        os.kill(relay.pid, signal.SIGTERM)
+        assert await relay.wait(5) == 1
 
 
 async def test_the_real_program_turns_away_a_connection_too_many(tmp_path: Path) -> None:

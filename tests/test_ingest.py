@@ -20,12 +20,16 @@ import pytest
 
 from relay.clock import SystemClock
 from relay.core.events import AttemptMade, EventAccepted, RequestRefused
-from relay.ingest import ITEMS_MAX
+from relay.core.order import Arrival
+from relay.core.problem import Problem
+from relay.ingest import ITEMS_MAX, Ingest, Limits
 from relay.sandbox import Fault, SandboxSettings
+from relay.store import Receipt
 from tests.fakes import (
     SHOP_SECRET,
     TILL_SECRET,
     Answer,
+    Happenings,
     Shop,
     Wire,
     manual_sale,
@@ -813,3 +817,17 @@ async def test_stopping_answers_what_has_arrived_and_takes_nothing_more(tmp_path
             await stopping
 
     assert (answer.status, answer.json["status"]) == (200, "queued")
+
+
+async def test_bodies_in_transit_take_so_much_memory_and_no_more() -> None:
+    """Before anybody has proved who they are."""
+
+    async def accept(_: Arrival) -> Receipt:
+        raise AssertionError("nothing arrives here")
+
+    told = Happenings()
+    ingest = Ingest({}, accept, lambda _, __: None, Limits(bodies_max_bytes=100), SystemClock(), told)
+    with ingest._reading(60), pytest.raises(Problem, match="busy"), ingest._reading(60):
+        pass
+    with ingest._reading(100):
+        pass
