@@ -19,7 +19,7 @@ check: $(VENV)/.ready           ## lint, types, imports, container files
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
 
-bench: $(VENV)/.ready           ## the figures of DESIGN.md 8, as ratios in one run
+bench: $(VENV)/.ready           ## how fast it is on this machine, as ratios in one run
 	$(BIN)/order-relay bench
 
 format: $(VENV)/.ready

@@ -1,4 +1,4 @@
-"""DESIGN.md 5.2 and 5.3: how an attempt moves a delivery, and which delivery goes first."""
+"""The design, 5.2 and 5.3: how an attempt moves a delivery, and which delivery goes first."""
 
 from dataclasses import replace
 from itertools import pairwise

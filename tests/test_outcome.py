@@ -1,4 +1,4 @@
-"""DESIGN.md 5.2: what an answer of Jetti's comes to, whatever it answers."""
+"""The design, 5.2: what an answer of Jetti's comes to, whatever it answers."""
 
 import json
 from datetime import UTC, datetime, timedelta

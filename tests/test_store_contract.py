@@ -1,4 +1,4 @@
-"""What every store promises: one suite, run on all of them, and a model of DESIGN.md 5.1 that they are held against."""
+"""What every store promises: one suite, run on all of them, and a model of the design, 5.1 that they are held against."""
 
 import asyncio
 import shutil
@@ -816,7 +816,7 @@ async def test_new_events_are_refused_when_the_queue_is_full_and_settlements_are
 
 # -- any interleaving: the stores against a model --------------------------------------------------------------------
 #
-# The model is written from DESIGN.md 5.1 to 5.3, with none of the product's rules: plain records, changed in place.
+# The model is written from the design, 5.1 to 5.3, with none of the product's rules: plain records, changed in place.
 
 DUE_LATER_S = (0.5, 1.0, 60.0)
 
@@ -864,7 +864,7 @@ class Model:
     def by_id(self, order_id: int) -> Known:
         return next(order for order in self.orders.values() if order.id == order_id)
 
-    def accept(  # noqa: PLR0911 - the table of DESIGN.md 5.1, row by row
+    def accept(  # noqa: PLR0911 - the table of the design, 5.1, row by row
         self, key: str, name: str | None, kind: str, version: int | None, *, channel: str, old: bool, now: Instant
     ) -> tuple[str, int | None, bool]:
         """Disposition, revision, and whether the order began to wait."""
