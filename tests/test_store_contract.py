@@ -1,4 +1,4 @@
-"""What every store promises: one suite, run on all of them, and a model of the design, 5.1 that they are held against."""
+"""What every store promises: one suite, run on all of them, and a model of the rules that they are held against."""
 
 import asyncio
 import shutil
