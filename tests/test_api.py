@@ -17,11 +17,11 @@ import pytest
 from relay import api as api_module
 from relay import ingest, listener
 from relay.clock import SystemClock
-from relay.core.events import AttemptMade, EventFound, Unexpected
+from relay.core.events import AttemptMade, EventFound, Unexpected, Warned
 from relay.core.order import Disposition
 from relay.sandbox import Fault, RunningSandbox, SandboxSettings
 from tests.fakes import SALE, TILL_SECRET, Answer, Shop, Wire, fetched, manual_sale, request, shopify_order
-from tests.running import RunningRelay, relay_running
+from tests.running import SHOP, RunningRelay, relay_running
 
 DOCS = Path(__file__).parent.parent / "docs" / "reference"
 HTTP, METRICS = DOCS / "http.md", DOCS / "metrics.md"
@@ -95,6 +95,22 @@ async def test_an_outage_shows_with_its_cause_and_promises_no_end(tmp_path: Path
     assert (channel["trouble"]["code"], channel["trouble"]["attempts"]) == ("api.errors.unknown", 2)
     assert channel["drain_s"] is None
     assert (better["trouble"], better["drain_s"]) == (None, 0.0)
+
+
+async def test_orders_that_wait_for_a_channel_which_is_gone_are_warned_of_and_move_with_their_next_webhook(
+    tmp_path: Path,
+) -> None:
+    nowhere = {"main": {"async_url": "http://127.0.0.1:9/"}}
+    async with relay_running(tmp_path, channels=nowhere) as (relay, _), Shop(relay.public_url) as shop:
+        await shop.send(shopify_order(1, 1))
+    renamed = {"shop": SHOP | {"channel": "renamed"}}
+    async with relay_running(tmp_path, channels={"renamed": {}}, storefronts=renamed) as (relay, jetti):
+        warned = [warning.what for warning in relay.happenings.of(Warned)]
+        async with Shop(relay.public_url) as shop:
+            await shop.send(shopify_order(1, 2))
+            await relay.happenings.until(lambda: bool(relay.happenings.of(AttemptMade)), 30.0)
+        assert jetti.account.sale("1") is not None
+    assert warned == ["1 order(s) wait for channel main, which is not configured"]
 
 
 async def test_a_stopping_relay_is_not_ready(desk: Desk) -> None:

@@ -12,7 +12,7 @@ from relay.core.events import AttemptMade, ChannelPaused, EventFound
 from relay.core.instant import SECOND
 from relay.core.mapping import Maker
 from relay.core.order import Arrival, Disposition, Order
-from relay.core.outcome import Outcome, Result
+from relay.core.outcome import Cause, Outcome, Result, Throttled
 from relay.core.pace import Pace
 from relay.core.retry import RetryPolicy
 from relay.core.sale import Reason
@@ -472,6 +472,20 @@ def test_an_update_back_to_what_was_delivered_is_sent_after_one_that_was_handed_
             await bench.order("1", body=manual_sale(1, note="A"), version=3)
         async with Bench(store=store) as again:
             assert await again.after(10.0) == ["1"]
+
+    simulate(run())
+
+
+def test_an_update_back_to_what_was_delivered_is_sent_after_a_503_that_may_have_worked() -> None:
+    async def run() -> None:
+        busy = Throttled(5.0, Cause("http_503", "come again", 503))
+        async with Bench(script=scripted(SENT, busy, SENT)) as bench:
+            await bench.order("1", body=manual_sale(1, note="A"), version=1)
+            await bench.after(0.5)
+            await bench.order("1", body=manual_sale(1, note="B"), version=2)
+            await bench.after(0.5)
+            await bench.order("1", body=manual_sale(1, note="A"), version=3)
+            assert await bench.after(20.0) == ["1", "1", "1"]
 
     simulate(run())
 

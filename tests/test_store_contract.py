@@ -436,6 +436,21 @@ async def test_an_order_that_met_a_troubled_channel_waits_with_it_and_loses_no_a
     assert [waiting.order_id for waiting in woken] == [id_of(first)]
 
 
+async def test_what_was_seen_before_an_attempt_ended_settles_nothing(store: Store) -> None:
+    first = await accept(store)
+    await deliver(store, first, SENT)
+    await accept(store, upsert())
+    looked = await store.look(id_of(first))
+    assert looked is not None
+    found = replace(settlement(looked, UNCHANGED), token=None)
+    stale = (
+        replace(found, delivered_digest=b"another sale 16 "),
+        replace(found, after=replace(found.after, attempts=1)),
+    )
+    assert [await store.settle(outdated) for outdated in stale] == [None, None]
+    assert await store.settle(found) is not None
+
+
 async def test_an_order_that_is_put_back_waits_in_its_old_place(store: Store) -> None:
     first = await accept(store)
     taken = await take(store, first)
