@@ -170,7 +170,6 @@ def _way_in(
     limits = Limits(
         body_max_bytes=settings.public.body_max_bytes,
         body_timeout_s=settings.public.body_timeout_s,
-        headers_max_bytes=settings.public.headers_max_bytes,
         retry_after_s=settings.public.retry_after_s,
     )
     inspector = Inspector(relay.store, makers.get, clock, observe)

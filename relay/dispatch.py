@@ -316,7 +316,7 @@ class Dispatcher:
         settled = await self._until_settled(
             Settlement(
                 order_id=order.id,
-                token=None if order.lease is None else order.lease.token,
+                token=order.token,
                 after=order.delivery,
                 now=self._clock.now(),
                 head_starts=self.channel.head_starts,
@@ -331,7 +331,7 @@ class Dispatcher:
         after = order.delivery.after(outcome, now=now, policy=self.channel.retry, jitter=self._jitter())
         settlement = Settlement(
             order_id=order.id,
-            token=None if order.lease is None else order.lease.token,
+            token=order.token,
             after=after,
             now=now,
             head_starts=self.channel.head_starts,
@@ -365,7 +365,7 @@ class Dispatcher:
             message="the relay stopped before an answer came: whether it worked is unknown",
         )  # fmt: skip
         settlement = Settlement(
-            order_id=order.id, token=None if order.lease is None else order.lease.token, after=order.delivery, now=now,
+            order_id=order.id, token=order.token, after=order.delivery, now=now,
             head_starts=self.channel.head_starts, delivered_digest=None, attempt=attempt,
         )  # fmt: skip
         try:

@@ -55,7 +55,6 @@ class Limits:
     """For the whole body to arrive, seconds."""
     bodies_max_bytes: int = 128 * 1024 * 1024
     """Of all bodies that are being received."""
-    headers_max_bytes: int = 16 * 1024
     retry_after_s: int = 5
     """What a refused storefront is told to wait, seconds."""
 

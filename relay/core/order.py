@@ -77,6 +77,11 @@ class Order:
     lease: Lease | None = None
 
     @property
+    def token(self) -> int | None:
+        """What to show when settling; ``None`` without a lease."""
+        return None if self.lease is None else self.lease.token
+
+    @property
     def delivery(self) -> Delivery:
         """The delivery's side of it, for :meth:`Delivery.after`."""
         return Delivery(
