@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from relay.core import instant
 from relay.core.backlog import Waiting
-from relay.core.delivery import TRANSITIONS, Delivery, HeadStarts, Lane, State
-from relay.core.instant import Instant
-from relay.core.order import newer, settled, woken
-from relay.core.outcome import ChannelWrong, Outcome, Throttled
+from relay.core.delivery import TRANSITIONS, ChannelNow, Delivery, HeadStarts, Lane, State
+from relay.core.instant import SECOND, Instant
+from relay.core.order import discarded, newer, revived, settled, woken
+from relay.core.outcome import ChannelWrong, Failed, Outcome, Throttled
 from relay.core.retry import RetryPolicy
 from tests.builders import (
     CANNOT_MAP,
@@ -38,15 +38,29 @@ POLICY = RetryPolicy()
 LATER = at(7)
 
 
-def after(before: Delivery, outcome: Outcome, *, now: Instant = LATER, jitter: float = 1.0) -> Delivery:
-    return before.after(outcome, now=now, policy=POLICY, jitter=jitter)
+RAN_US = 3600 * SECOND
+RUNS = ChannelNow(running_us=RAN_US, worked_us=RAN_US - SECOND)
+"""A channel that has run for an hour, and took an order a second ago."""
+STANDS = replace(RUNS, park_s=17.0)
+"""The same channel, open or halted."""
+
+
+def after(
+    before: Delivery, outcome: Outcome, *, now: Instant = LATER, jitter: float = 1.0, channel: ChannelNow = RUNS
+) -> Delivery:
+    return before.after(outcome, now=now, policy=POLICY, jitter=jitter, channel=channel)
+
+
+def days(number: float) -> int:
+    """So many on the stopwatch."""
+    return round(number * DAY_S * SECOND)
 
 
 # -- what an attempt comes to ----------------------------------------------------------------------------------------
 
 
 def test_what_was_sent_is_sent_and_its_old_cause_forgotten() -> None:
-    before = delivery(attempts=2, first_attempt_at=NOW, cause=cause())
+    before = delivery(attempts=2, failing_us=5, cause=cause())
     assert after(before, SENT) == replace(before, state=State.SENT, attempts=3, cause=None)
 
 
@@ -57,7 +71,7 @@ def test_what_is_unchanged_is_sent_without_an_attempt() -> None:
 
 def test_what_is_refused_is_dead_and_says_why() -> None:
     assert after(delivery(), REFUSED) == replace(
-        delivery(), state=State.DEAD, attempts=1, first_attempt_at=LATER, cause=REFUSED.cause
+        delivery(), state=State.DEAD, attempts=1, failing_us=RAN_US, cause=REFUSED.cause
     )
 
 
@@ -65,44 +79,67 @@ def test_what_cannot_be_mapped_is_dead_without_an_attempt() -> None:
     assert after(delivery(), CANNOT_MAP) == replace(delivery(), state=State.DEAD, cause=CANNOT_MAP.cause)
 
 
-@pytest.mark.parametrize(("outcome", "pause_s"), [(THROTTLED, 5.0), (CHANNEL_WRONG, 30.0)])
+@pytest.mark.parametrize(
+    ("outcome", "channel", "park_s"),
+    [
+        (THROTTLED, RUNS, 5.0),
+        (THROTTLED, STANDS, 5.0),
+        (CHANNEL_WRONG, RUNS, 30.0),
+        (CHANNEL_WRONG, STANDS, 17.0),
+        (FAILED, STANDS, 17.0),
+    ],
+)
 def test_a_troubled_channel_uses_up_no_attempt_and_the_order_waits_with_it(
-    outcome: Throttled | ChannelWrong, pause_s: float
+    outcome: Throttled | ChannelWrong | Failed, channel: ChannelNow, park_s: float
 ) -> None:
-    before = delivery(attempts=3, first_attempt_at=NOW)
-    due_at = at(50 * DAY_S + pause_s)
-    expected = replace(before, state=State.SLEEPING, due_at=due_at, cause=outcome.cause)
-    assert expected == after(before, outcome, now=at(50 * DAY_S))
+    old = replace(channel, running_us=days(50), worked_us=days(49))
+    before = delivery(attempts=30, failing_us=0)
+    expected = replace(before, state=State.SLEEPING, due_at=at(50 * DAY_S + park_s), cause=outcome.cause)
+    assert expected == after(before, outcome, now=at(50 * DAY_S), channel=old)
 
 
 def test_what_failed_is_tried_again_after_the_backoff() -> None:
     once = after(delivery(), FAILED)
     assert once == replace(
-        delivery(), state=State.SLEEPING, attempts=1, first_attempt_at=LATER, due_at=at(8), cause=FAILED.cause
+        delivery(), state=State.SLEEPING, attempts=1, failing_us=RAN_US, due_at=at(8), cause=FAILED.cause
     )
-    again = after(replace(once, state=State.WAITING), FAILED, now=at(8))
-    assert (again.attempts, again.first_attempt_at, again.due_at) == (2, LATER, at(10))
+    ran_on = replace(RUNS, running_us=RAN_US + SECOND)
+    again = after(replace(once, state=State.WAITING), FAILED, now=at(8), channel=ran_on)
+    assert (again.attempts, again.failing_us, again.due_at) == (2, RAN_US, at(10))
 
 
 @given(st.integers(0, 100), st.floats(0, 1))
 def test_a_retry_is_due_within_the_policys_bounds(attempts: int, jitter: float) -> None:
-    retried = after(delivery(attempts=attempts, first_attempt_at=NOW), FAILED, jitter=jitter)
+    retried = after(delivery(attempts=attempts, failing_us=0 if attempts else None), FAILED, jitter=jitter)
     assert 0 <= instant.seconds_between(LATER, retried.due_at) <= POLICY.delay_max_s(attempts + 1) <= POLICY.cap_s
 
 
-def test_what_has_failed_for_too_long_is_dead_and_says_so() -> None:
-    before = delivery(attempts=40, first_attempt_at=NOW)
-    assert after(before, FAILED, now=at(DAY_S - 1)).state is State.SLEEPING
-    dead = after(before, FAILED, now=at(DAY_S))
+def test_what_has_failed_for_too_long_while_others_were_taken_is_dead_and_says_so() -> None:
+    before = delivery(attempts=40, failing_us=days(2))
+    taken = ChannelNow(running_us=days(3) - 1, worked_us=days(2) + 1)
+    assert after(before, FAILED, channel=taken).state is State.SLEEPING
+    dead = after(before, FAILED, channel=replace(taken, running_us=days(3)))
     assert (dead.state, dead.attempts) == (State.DEAD, 41)
     assert dead.cause == replace(
         FAILED.cause, message=f"gave up after 41 attempts; the last one: {FAILED.cause.message}"
     )
 
 
+@pytest.mark.parametrize("worked_us", [None, days(2)])
+def test_what_has_failed_for_too_long_lives_on_while_no_other_was_taken(worked_us: int | None) -> None:
+    before = delivery(attempts=40, failing_us=days(2))
+    assert after(before, FAILED, channel=ChannelNow(days(50), worked_us)).state is State.SLEEPING
+
+
 def test_the_maximum_age_counts_from_the_first_attempt_and_not_from_the_webhook() -> None:
-    waited_long = delivery()
-    assert after(waited_long, FAILED, now=at(50 * DAY_S)).state is State.SLEEPING
+    waited_long = delivery(attempts=20)
+    assert after(waited_long, FAILED, channel=ChannelNow(days(50), days(49))).state is State.SLEEPING
+
+
+def test_the_maximum_age_is_measured_on_the_channels_stopwatch_and_not_on_the_wall_clock() -> None:
+    before = delivery(attempts=40, failing_us=0)
+    stood_still = ChannelNow(running_us=days(0.5), worked_us=days(0.4))
+    assert after(before, FAILED, now=at(50 * DAY_S), channel=stood_still).state is State.SLEEPING
 
 
 @given(
@@ -114,11 +151,11 @@ def test_the_maximum_age_counts_from_the_first_attempt_and_not_from_the_webhook(
 def test_an_attempt_never_changes_what_a_delivery_is_of(
     outcome: Outcome, attempts: int, state: State, lane: Lane
 ) -> None:
-    before = delivery(lane=lane, state=state, attempts=attempts, first_attempt_at=NOW if attempts else None)
+    before = delivery(lane=lane, state=state, attempts=attempts, failing_us=0 if attempts else None)
     later = after(before, outcome)
     assert (later.revision, later.lane) == (before.revision, before.lane)
     assert later.attempts - before.attempts in (0, 1)
-    assert later.attempts == 0 or later.first_attempt_at is not None
+    assert later.attempts == 0 or later.failing_us is not None
     assert later.due_at >= before.due_at
 
 
@@ -128,9 +165,9 @@ def test_an_attempt_never_changes_what_a_delivery_is_of(
 def test_every_move_the_rules_make_is_in_the_table() -> None:
     moves = set()
     for outcome in OUTCOMES:
-        for age_s in (0.0, DAY_S):
-            leased = order(State.WAITING, attempts=1, first_attempt_at=at(-age_s))
-            done = after(leased.delivery, outcome, now=NOW)
+        for channel in (RUNS, STANDS, ChannelNow(days(2), days(1))):
+            leased = order(State.WAITING, attempts=9, failing_us=0)
+            done = after(leased.delivery, outcome, now=NOW, channel=channel)
             for revision in (leased.revision, leased.revision + 1):
                 went_on = settled(
                     replace(leased, revision=revision), done, delivered_digest=None, now=NOW, head_starts=STARTS
@@ -143,7 +180,11 @@ def test_every_move_the_rules_make_is_in_the_table() -> None:
     for state in State:
         event = upsert("1001")
         moves.add((state, newer(order(state), arrival(event), event, event_id=2).order.state))
-    moves.add((State.SLEEPING, woken(order(State.SLEEPING)).state))
+    moves.add((State.SLEEPING, woken(order(State.SLEEPING), NOW).state))
+    for state in (State.DEAD, State.DISCARDED):
+        moves.add((state, revived(order(state), lane=Lane.REPLAY, now=NOW, head_starts=STARTS).state))
+    for state in (State.DEAD, State.HELD, State.SLEEPING, State.WAITING):
+        moves.add((state, discarded(order(state), by="ann", why="a test", now=NOW).state))
     made = {(before, now) for before, now in moves if before is not now}
     assert made <= {(before, now) for before, nows in TRANSITIONS.items() for now in nows}
     assert {State.SLEEPING, State.SENT, State.DEAD} <= {now for before, now in made if before is State.WAITING}
@@ -158,8 +199,31 @@ def test_what_needs_a_person_is_never_called_sent_without_having_waited() -> Non
     assert not {State.SENT, State.SLEEPING, State.HELD} & TRANSITIONS[State.DEAD]
 
 
-def test_nobody_discards_what_may_be_in_flight() -> None:
-    assert State.DISCARDED not in TRANSITIONS[State.WAITING]
+def test_an_order_that_is_revived_has_a_fresh_budget_in_the_lane_that_is_named_or_in_its_own() -> None:
+    dead = replace(order(State.DEAD, lane=Lane.UPDATE, attempts=9, failing_us=0), cause=cause())
+    for lane, expected in ((Lane.REPLAY, Lane.REPLAY), (None, Lane.UPDATE)):
+        again = revived(dead, lane=lane, now=LATER, head_starts=STARTS)
+        assert (again.lane, again.due_at, again.urgency) == (expected, LATER, STARTS.urgency(expected, LATER))
+        assert (again.attempts, again.failing_us, again.cause, again.since) == (0, None, None, LATER)
+
+
+def test_a_sleeper_whose_time_has_come_keeps_the_place_it_slept_with() -> None:
+    asleep = replace(order(State.SLEEPING), due_at=at(5), urgency=at(-3595))
+    awake = woken(asleep, at(9))
+    assert (awake.state, awake.due_at, awake.urgency, awake.since) == (State.WAITING, at(5), at(-3595), at(9))
+
+
+def test_a_sleeper_that_outlived_a_clock_which_was_set_back_is_due_now() -> None:
+    asleep = replace(order(State.SLEEPING), due_at=at(DAY_S), urgency=STARTS.urgency(Lane.NEW, at(DAY_S)))
+    awake = woken(asleep, at(9))
+    assert (awake.due_at, awake.urgency) == (at(9), STARTS.urgency(Lane.NEW, at(9)))
+
+
+def test_a_newer_state_has_the_whole_age_that_an_order_may_have_in_its_old_place() -> None:
+    event = upsert("1001")
+    failing = order(State.SLEEPING, attempts=5, failing_us=7)
+    merged = newer(failing, arrival(event), event, event_id=2).order
+    assert (merged.failing_us, merged.attempts, merged.due_at) == (None, 5, failing.due_at)
 
 
 # -- urgency ---------------------------------------------------------------------------------------------------------

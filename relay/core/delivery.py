@@ -3,7 +3,7 @@
 An order has one delivery at a time; it carries the order's newest revision.
 
 * ``waiting``: due, and as urgent as its place in the backlog says.
-* ``sleeping``: not due yet (a retry, later a parked order); woken by its due time.
+* ``sleeping``: not due yet (a retry, an order parked with its channel); woken by its due time.
 * ``held``: not wanted yet by the storefront's ``accept_when`` rule.
 * ``sent``: Jetti has answered 2xx for the newest revision, or the newest revision says nothing new.
 * ``dead``: a dead letter, an order that needs a person.
@@ -19,10 +19,12 @@ from typing import assert_never
 from relay.core import instant
 from relay.core.instant import Instant
 from relay.core.outcome import (
+    WRONG_PAUSE_S,
     CannotMap,
     Cause,
     ChannelWrong,
     Failed,
+    NotWanted,
     Outcome,
     Refused,
     Sent,
@@ -53,8 +55,8 @@ class Lane(StrEnum):
 
 
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.WAITING: frozenset({State.WAITING, State.SLEEPING, State.HELD, State.SENT, State.DEAD}),
-    State.SLEEPING: frozenset({State.WAITING, State.SENT, State.DEAD, State.DISCARDED}),
+    State.WAITING: frozenset({State.WAITING, State.SLEEPING, State.HELD, State.SENT, State.DEAD, State.DISCARDED}),
+    State.SLEEPING: frozenset({State.WAITING, State.HELD, State.SENT, State.DEAD, State.DISCARDED}),
     State.HELD: frozenset({State.WAITING, State.DEAD, State.DISCARDED}),
     State.SENT: frozenset({State.WAITING}),
     State.DEAD: frozenset({State.WAITING, State.DISCARDED}),
@@ -92,6 +94,21 @@ class HeadStarts:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelNow:
+    """What the rules need to know of a delivery's channel."""
+
+    running_us: int = 0
+    """Its stopwatch, microseconds: it stands still while the channel does."""
+    worked_us: int | None = None
+    """What the stopwatch said when Jetti took an order last."""
+    park_s: float | None = None
+    """While the channel is open or halted: what fails now is parked for so many seconds, and no attempt counts."""
+
+
+_AS_USUAL = ChannelNow()
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """What the rules need to know of one order's delivery while it is decided about."""
 
@@ -102,39 +119,53 @@ class Delivery:
     due_at: Instant
     attempts: int = 0
     """Attempts that counted: a throttled one, or one that met a halted channel, does not."""
-    first_attempt_at: Instant | None = None
-    """When the first attempt that counted ended."""
+    failing_us: int | None = None
+    """What the channel's stopwatch said at the end of the first attempt that counted, microseconds."""
     cause: Cause | None = None
     """Of the latest attempt that did not succeed."""
 
-    def after(self, outcome: Outcome, *, now: Instant, policy: RetryPolicy, jitter: float) -> "Delivery":
+    def after(
+        self, outcome: Outcome, *, now: Instant, policy: RetryPolicy, jitter: float, channel: ChannelNow = _AS_USUAL
+    ) -> "Delivery":
         """This delivery, one attempt later. ``jitter`` is a number from 0 to 1."""
         match outcome:
             case Sent():
-                return replace(self._tried(now), state=State.SENT, cause=None)
+                return replace(self._tried(channel), state=State.SENT, cause=None)
             case Unchanged():
                 return replace(self, state=State.SENT, cause=None)
-            case CannotMap(cause):
-                return replace(self, state=State.DEAD, cause=cause)
+            case CannotMap(cause) | NotWanted(cause):
+                return replace(self, state=State.HELD if isinstance(outcome, NotWanted) else State.DEAD, cause=cause)
             case Refused(cause):
-                return replace(self._tried(now), state=State.DEAD, cause=cause)
+                return replace(self._tried(channel), state=State.DEAD, cause=cause)
             case Throttled(_, cause) | ChannelWrong(cause):
-                # The channel waits, and no attempt counts. The order waits with it, and so behind the others: were it
-                # tried first again, an order that is refused for what it says would stop the channel for ever.
-                due_at = instant.after(now, pause_s(outcome))
-                return replace(self, state=State.SLEEPING, due_at=due_at, cause=cause)
+                return self._parked(cause, now, _park_s(outcome, channel))
             case Failed(cause):
-                return _again(self._tried(now), cause, now, policy, jitter)
+                return self._again(cause, now, policy, jitter, channel)
             case _:
                 assert_never(outcome)
 
-    def _tried(self, now: Instant) -> "Delivery":
-        first = now if self.first_attempt_at is None else self.first_attempt_at
-        return replace(self, attempts=self.attempts + 1, first_attempt_at=first)
+    def _parked(self, cause: Cause, now: Instant, seconds: float) -> "Delivery":
+        """The channel waits, and no attempt counts. The order waits with it, and so behind the others: were it tried
+        first again, an order that is refused for what it says would stop the channel for ever."""
+        return replace(self, state=State.SLEEPING, due_at=instant.after(now, seconds), cause=cause)
+
+    def _again(self, cause: Cause, now: Instant, policy: RetryPolicy, jitter: float, channel: ChannelNow) -> "Delivery":
+        if channel.park_s is not None:
+            return self._parked(cause, now, channel.park_s)
+        tried = self._tried(channel)
+        if tried.failing_us is not None and policy.exhausted(
+            tried.attempts, failing_us=tried.failing_us, running_us=channel.running_us, worked_us=channel.worked_us
+        ):
+            return replace(tried, state=State.DEAD, cause=cause.exhausted(tried.attempts))
+        due_at = policy.next_due(now, tried.attempts, jitter=jitter)
+        return replace(tried, state=State.SLEEPING, due_at=due_at, cause=cause)
+
+    def _tried(self, channel: ChannelNow) -> "Delivery":
+        first = channel.running_us if self.failing_us is None else self.failing_us
+        return replace(self, attempts=self.attempts + 1, failing_us=first)
 
 
-def _again(tried: Delivery, cause: Cause, now: Instant, policy: RetryPolicy, jitter: float) -> Delivery:
-    if tried.first_attempt_at is not None and policy.exhausted(tried.first_attempt_at, now, tried.attempts):
-        return replace(tried, state=State.DEAD, cause=cause.exhausted(tried.attempts))
-    due_at = policy.next_due(now, tried.attempts, jitter=jitter)
-    return replace(tried, state=State.SLEEPING, due_at=due_at, cause=cause)
+def _park_s(outcome: Throttled | ChannelWrong, channel: ChannelNow) -> float:
+    if isinstance(outcome, Throttled):
+        return pause_s(outcome)
+    return WRONG_PAUSE_S if channel.park_s is None else channel.park_s

@@ -6,9 +6,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from relay.core.breaker import Circuit
 from relay.core.delivery import Lane, State
 from relay.core.instant import Instant
 from relay.core.order import Disposition
+from relay.core.outcome import Cause
 from relay.core.sale import Reason
 
 
@@ -58,7 +60,7 @@ class EventFound:
     reference: str | None
     revision: int
     disposition: Disposition
-    """``unchanged`` or ``quarantined``."""
+    """``unchanged``, ``held`` or ``quarantined``."""
     reasons: tuple[Reason, ...] = ()
 
 
@@ -88,14 +90,86 @@ class AttemptMade:
 
 
 @dataclass(frozen=True, slots=True)
-class ChannelPaused:
-    """A channel stops sending for a while; its orders lose nothing."""
+class ChannelThrottled:
+    """A channel was too fast: it rests for a while, and goes on more slowly; its orders lose nothing."""
 
     channel: str
     seconds: float
-    cause: str
-    is_wrong: bool
-    """Whether the channel itself is wrong (credentials, address), so that a person is needed."""
+    """For how long nothing is sent."""
+    cause: Cause
+    rate: float
+    """Requests per second afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitMoved:
+    """A channel's circuit opened, halted or closed; see :mod:`relay.core.breaker`."""
+
+    channel: str
+    before: Circuit
+    after: Circuit
+    cause: Cause | None
+    """Why it is open or halted; ``None`` when it closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeFailed:
+    """A channel that is open or halted was tried with one order, in vain."""
+
+    channel: str
+    circuit: Circuit
+    cause: Cause
+    next_s: float
+    """Seconds until the next probe."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonActed:
+    """Someone paused or resumed a channel, replayed or discarded dead letters. It is on record."""
+
+    by: str
+    what: str
+    about: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class DoorMoved:
+    """New events began, or ceased, to be refused for want of room."""
+
+    limit: str
+    """``queue``, ``disk`` or ``backlog``."""
+    storefronts: tuple[str, ...]
+    """Those that are refused now; empty: none any more."""
+    words: str
+    """How much there is, and how much there may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Housekept:
+    """A sweep of the store is complete: how many of each were deleted."""
+
+    events: int
+    bodies: int
+    attempts: int
+    orders: int
+    sales: int
+    returned_bytes: int
+    held_max_s: float
+    """The longest that the writer was held by one step."""
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayAdvanced:
+    """A bulk replay went on, or ended."""
+
+    replay: int
+    revived: int
+    left: int
+    """Looked at and left as they are."""
+    total: int
+    ended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +236,13 @@ Happening = (
     | RequestRefused
     | EventFound
     | AttemptMade
-    | ChannelPaused
+    | ChannelThrottled
+    | CircuitMoved
+    | ProbeFailed
+    | PersonActed
+    | DoorMoved
+    | Housekept
+    | ReplayAdvanced
     | PermitTaken
     | StoreTrouble
     | Unexpected

@@ -1,12 +1,15 @@
 """From an order's newest raw event to the bytes that are sent: the late half of "identify early, map late"."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 
 from relay.core.order import Order
-from relay.core.outcome import CannotMap, Cause, Failed, Outcome, Unchanged
-from relay.core.sale import PropertyStyle, Reason, cancelled, encode
-from relay.core.sources import Source, Unmappable
+from relay.core.outcome import CannotMap, Cause, Failed, NotWanted, Outcome, Unchanged
+from relay.core.recipe import document as documents
+from relay.core.sale import PropertyStyle, Reason, Sale, cancelled, encode
+from relay.core.shaping import PLAIN, Shape, Shaped, shape, units_in
+from relay.core.sources import Mapped, Source, Unmappable
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,35 +36,80 @@ class Maker:
     property_style: PropertyStyle = "key"
     skip_unchanged: bool = True
     """Whether an update that changes nothing Jetti sees is left unsent."""
+    shape: Shape = PLAIN
+    """What is done to every sale after the source has made it."""
+    accept_when: Callable[[object], bool | Reason] | None = None
+    """Whether an order is wanted yet, by the storefront's decoded document; a reason, if that cannot be told."""
 
-    def make(self, order: Order, topic: str, body: bytes) -> Made | Unmappable:
-        """The sale of an order's newest event. A cancellation sticks, also when later events do not mention it."""
+    def make(self, order: Order, topic: str, body: bytes, last: bytes | None = None) -> Made | Unmappable | NotWanted:
+        """The sale of an order's newest event. A cancellation sticks, also when later events do not mention it.
+
+        ``last``: the sale that was sent for this order last, as far as it is remembered.
+        """
+        asked = self.accept_when is not None and not _may_be_there(order)
+        document: object = None
+        if asked or self.shape.reads_document:
+            document = documents.decoded(body)
+            if isinstance(document, Reason):
+                return Unmappable((document,))
+        if asked and (unwanted := self._unwanted(document)) is not None:
+            return unwanted
         mapped = self.source.sale(body, topic)
         if isinstance(mapped, Unmappable):
             return mapped
         sale = mapped.sale if order.cancelled_at is None else cancelled(mapped.sale, at=order.cancelled_at)
-        encoded = encode(sale, property_style=self.property_style)
-        return Made(encoded, blake2b(encoded, digest_size=16).digest(), mapped.notes)
+        shaped = self._shaped(sale, document, order.storefront, last)
+        return shaped if isinstance(shaped, Unmappable) else self._made(shaped, mapped)
 
     def is_unchanged(self, order: Order, made: Made) -> bool:
         """Whether to leave the order's newest revision unsent."""
         return self.skip_unchanged and made.is_known_to(order)
 
+    def _unwanted(self, document: object) -> NotWanted | None:
+        """What is held: what the rule is not true of, and what it cannot be asked about."""
+        wanted = True if self.accept_when is None else self.accept_when(document)
+        if wanted is True:
+            return None
+        why = f"; {wanted.message}" if isinstance(wanted, Reason) else ""
+        return NotWanted(Cause("not_wanted", f"the storefront's accept_when rule is not true of the order yet{why}"))
 
-def conclude(maker: Maker | None, order: Order, topic: str, body: bytes) -> Made | Outcome:
-    """The sale to send; or what the order's delivery comes to without sending anything."""
+    def _shaped(self, sale: Sale, document: object, storefront: str, last: bytes | None) -> Shaped | Unmappable:
+        if self.shape is PLAIN:
+            return Shaped(sale)
+        units = None if self.shape.split_lines is None else units_in(last)
+        return shape(sale, document, self.shape, storefront=storefront, units=units)
+
+    def _made(self, shaped: Shaped, mapped: Mapped) -> Made:
+        encoded = encode(shaped.sale, property_style=self.property_style)
+        return Made(encoded, blake2b(encoded, digest_size=16).digest(), mapped.notes + shaped.notes)
+
+
+def _may_be_there(order: Order) -> bool:
+    """Whether Jetti has the order, or may have it. Then its updates go on whatever ``accept_when`` says: the rule is
+    about orders that are not wanted *yet*, and a refund or a cancellation must not stay behind because the order is no
+    longer paid."""
+    return order.delivered_revision > 0 or order.attempts > 0
+
+
+def conclude(maker: Maker | None, order: Order, topic: str, body: bytes, last: bytes | None = None) -> Made | Outcome:
+    """The sale to send; or what the order's delivery comes to without sending anything.
+
+    ``last``: the sale that was sent for this order last, if it is remembered; see :meth:`Maker.make`.
+    """
     if maker is None:
         name = order.storefront
         return Failed(Cause("storefront_unknown", f"no storefront {name!r} is configured: add [storefronts.{name}]"))
     if not body:
         return CannotMap(Cause("body_gone", "its raw webhook is not there any more: let the shop send the order again"))
     try:
-        made = maker.make(order, topic, body)
+        made = maker.make(order, topic, body, last)
     except Exception as error:  # noqa: BLE001 - a defect in a mapping must cost one dead letter, never the channel
         cause = Cause("defect", f"mapping the order raised {type(error).__name__}, which it never should: report it")
         return CannotMap(cause, defect=error)
     if isinstance(made, Unmappable):
         return CannotMap(Cause("unmappable", _in_words(made.reasons)), made.reasons)
+    if isinstance(made, NotWanted):
+        return made
     return Unchanged() if maker.is_unchanged(order, made) else made
 
 

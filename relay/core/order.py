@@ -3,13 +3,14 @@
 Every store keeps these values and applies these functions inside its transactions, so all stores mean the same.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from relay.core import instant
 from relay.core.delivery import Delivery, HeadStarts, Lane, State
 from relay.core.instant import Instant
-from relay.core.outcome import CannotMap, Cause, ChannelWrong, Outcome, Sent, Throttled, Unchanged
+from relay.core.outcome import CannotMap, Cause, ChannelWrong, NotWanted, Outcome, Sent, Throttled, Unchanged
 from relay.core.sale import Reason
 from relay.core.sources import Cancel, Fetch, Identified, Upsert
 
@@ -33,6 +34,8 @@ class Disposition(StrEnum):
     """Authentic, but no sale can be made of it: a dead letter with the reasons."""
     IGNORED = "ignored"
     """Not about an order, or about one that is not wanted."""
+    DISCARDED = "discarded"
+    """No order could be read from it, and a named person said that it needs nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,11 @@ class Order:
     urgency: Instant
     accepted_at: Instant
     """When the oldest event that waits with this delivery was accepted: what "accepted to sent" is measured from."""
+    since: Instant
+    """When the order came to its state."""
     attempts: int = 0
-    first_attempt_at: Instant | None = None
+    failing_us: int | None = None
+    """See :attr:`Delivery.failing_us`."""
     cause: Cause | None = None
     lease: Lease | None = None
 
@@ -84,9 +90,7 @@ class Order:
     @property
     def delivery(self) -> Delivery:
         """The delivery's side of it, for :meth:`Delivery.after`."""
-        return Delivery(
-            self.revision, self.lane, self.state, self.due_at, self.attempts, self.first_attempt_at, self.cause
-        )
+        return Delivery(self.revision, self.lane, self.state, self.due_at, self.attempts, self.failing_us, self.cause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,8 @@ class Arrival:
     head_starts: HeadStarts
     new_order_window_s: float = 86_400.0
     """An order that is unknown and was created longer ago than this is an old order's update, seconds."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """For an event from which no order could be read: the headers its source reads (see :attr:`Source.reads`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +136,8 @@ def finding_of(outcome: Outcome) -> Finding | None:
             return Finding(Disposition.UNCHANGED)
         case CannotMap(_, reasons):
             return Finding(Disposition.QUARANTINED, reasons)
+        case NotWanted(cause):
+            return Finding(Disposition.HELD, (Reason("", cause.message),))
         case _:
             return None
 
@@ -139,7 +147,7 @@ def known_at_jetti(order: Order, outcome: Outcome, digest: bytes | None) -> byte
     match outcome:
         case Sent():
             return digest
-        case Unchanged() | CannotMap() | ChannelWrong():
+        case Unchanged() | CannotMap() | NotWanted() | ChannelWrong():
             return order.delivered_digest
         case Throttled(_, cause) if cause.status == 429:
             return order.delivered_digest
@@ -175,6 +183,7 @@ def first(arrival: Arrival, event: Upsert | Cancel | Fetch, *, order_id: int, ev
         due_at=now,
         urgency=arrival.head_starts.urgency(lane, now),
         accepted_at=now,
+        since=now,
         cause=None if whole else Cause("never_seen", NEVER_SEEN.message),
     )
     if not whole:
@@ -204,12 +213,13 @@ def newer(order: Order, arrival: Arrival, event: Upsert | Cancel | Fetch, *, eve
     if order.lease is not None:
         behind = order.revision > order.lease.revision
         return Accepted(changed, Disposition.MERGED if behind else Disposition.QUEUED, changed.revision)
-    if order.state in (State.WAITING, State.SLEEPING):
+    under_way = order.state in (State.WAITING, State.SLEEPING)
+    if under_way and order.lane is not Lane.REPLAY:
         # The newer state has not failed yet: it has the whole age that an order may have, in its old place.
-        moved = replace(_moved(changed, arrival.channel), first_attempt_at=None)
+        moved = replace(_moved(changed, arrival.channel), failing_us=None)
         return Accepted(moved, Disposition.MERGED, changed.revision)
     waiting = _wait_afresh(changed, arrival.channel, arrival.received_at, arrival.head_starts)
-    return Accepted(waiting, Disposition.QUEUED, changed.revision)
+    return Accepted(waiting, Disposition.MERGED if under_way else Disposition.QUEUED, changed.revision)
 
 
 def settled(
@@ -217,8 +227,8 @@ def settled(
 ) -> Order:
     """The order once its attempt was decided about; gives up the lease.
 
-    A newer revision that arrived meanwhile goes on: at once after a success or a refusal (which was the older one's),
-    after the backoff otherwise.
+    A newer revision that arrived meanwhile goes on: at once after a success, a refusal or a hold (which was the
+    older one's), after the backoff otherwise.
     """
     sent = after.state is State.SENT
     decided = replace(
@@ -227,20 +237,42 @@ def settled(
         due_at=after.due_at,
         urgency=head_starts.urgency(order.lane, after.due_at),
         attempts=after.attempts,
-        first_attempt_at=after.first_attempt_at,
+        failing_us=after.failing_us,
         cause=after.cause,
+        since=order.since if after.state is order.state else now,
         delivered_digest=delivered_digest,
         delivered_revision=after.revision if sent else order.delivered_revision,
         lease=None,
     )
-    if order.revision > after.revision and after.state in (State.SENT, State.DEAD):
+    if order.revision > after.revision and after.state in (State.SENT, State.DEAD, State.HELD):
         return _wait_afresh(decided, order.channel, now, head_starts)
     return decided
 
 
-def woken(order: Order) -> Order:
-    """A sleeping delivery whose time has come; its urgency was set when it went to sleep."""
-    return replace(order, state=State.WAITING)
+def woken(order: Order, now: Instant) -> Order:
+    """A sleeping delivery whose time has come; its urgency was set when it went to sleep.
+
+    One that would sleep longer than any may has outlived a clock that was set back: it is due now.
+    """
+    early = max(0, order.due_at - now)
+    return replace(order, state=State.WAITING, due_at=order.due_at - early, urgency=order.urgency - early, since=now)
+
+
+def revived(order: Order, *, lane: Lane | None, now: Instant, head_starts: HeadStarts) -> Order:
+    """An order that a person, or the end of a halt, sends on its way again, with a fresh budget of attempts.
+
+    In the lane that is named; ``None``: in the one it had.
+    """
+    lane = order.lane if lane is None else lane
+    return replace(
+        order, state=State.WAITING, lane=lane, due_at=now, urgency=head_starts.urgency(lane, now), accepted_at=now,
+        since=now, attempts=0, failing_us=None, cause=None,
+    )  # fmt: skip
+
+
+def discarded(order: Order, *, by: str, why: str, now: Instant) -> Order:
+    """An order of which a named person says that it needs nothing. Its next event makes it live again."""
+    return replace(order, state=State.DISCARDED, since=now, cause=Cause("discarded", f"by {by}: {why}"))
 
 
 def _first_lane(arrival: Arrival, event: Upsert | Cancel | Fetch) -> Lane:
@@ -263,7 +295,8 @@ def _moved(order: Order, channel: str) -> Order:
 
 
 def _wait_afresh(order: Order, channel: str, now: Instant, head_starts: HeadStarts) -> Order:
-    """The order waits, from now, with a fresh budget of attempts. It is new until its first revision is delivered."""
+    """The order waits, from now, with a fresh budget of attempts, in a lane of live traffic. It is new until its first
+    revision is delivered."""
     lane = Lane.UPDATE if order.delivered_revision or order.lane is Lane.UPDATE else Lane.NEW
     return replace(
         _moved(order, channel),
@@ -272,7 +305,8 @@ def _wait_afresh(order: Order, channel: str, now: Instant, head_starts: HeadStar
         due_at=now,
         urgency=head_starts.urgency(lane, now),
         accepted_at=now,
+        since=now,
         attempts=0,
-        first_attempt_at=None,
+        failing_us=None,
         cause=None,
     )

@@ -73,6 +73,13 @@ class CannotMap:
 
 
 @dataclass(frozen=True, slots=True)
+class NotWanted:
+    """Nothing was sent: the storefront's ``accept_when`` rule does not want the order yet. No attempt was made."""
+
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
 class Throttled:
     """The channel is too fast. The channel waits; the order's attempt does not count."""
 
@@ -95,7 +102,7 @@ class ChannelWrong:
     cause: Cause
 
 
-Outcome = Sent | Unchanged | CannotMap | Refused | Throttled | Failed | ChannelWrong
+Outcome = Sent | Unchanged | CannotMap | NotWanted | Refused | Throttled | Failed | ChannelWrong
 
 
 def name_of(outcome: Outcome) -> str:
@@ -107,6 +114,7 @@ _NAMES: dict[type[Outcome], str] = {
     Sent: "sent",
     Unchanged: "unchanged",
     CannotMap: "cannot_map",
+    NotWanted: "held",
     Refused: "refused",
     Throttled: "throttled",
     Failed: "failed",
@@ -118,13 +126,11 @@ NAMES = tuple(_NAMES.values())
 
 PAUSE_MIN_S, PAUSE_DEFAULT_S, PAUSE_MAX_S = 0.1, 1.0, 300.0
 WRONG_PAUSE_S = 30.0
-"""How long a channel that is wrong sends nothing before it tries again with another order, seconds."""
+"""How long an order sleeps that met a wrong channel, where the channel's next probe is not known, seconds."""
 
 
-def pause_s(outcome: "Throttled | ChannelWrong") -> float:
+def pause_s(outcome: "Throttled") -> float:
     """For how many seconds the channel sends nothing after this; what it asked for is bounded both ways."""
-    if isinstance(outcome, ChannelWrong):
-        return WRONG_PAUSE_S
     asked_s = PAUSE_DEFAULT_S if outcome.retry_after_s is None else outcome.retry_after_s
     return min(max(asked_s, PAUSE_MIN_S), PAUSE_MAX_S)
 

@@ -23,7 +23,7 @@ class RetryPolicy:
     cap_s: float = 300.0
     """The bound never exceeds this, seconds."""
     max_age_s: float = 86_400.0
-    """An order that has failed for so long since its first attempt becomes a dead letter, seconds."""
+    """An order that has failed for so long, on its channel's stopwatch, becomes a dead letter, seconds."""
 
     def delay_max_s(self, attempts: int) -> float:
         """Upper bound of the delay after so many attempts (1 or more), seconds."""
@@ -34,6 +34,11 @@ class RetryPolicy:
         """When to try again. ``jitter`` is a number from 0 to 1, drawn by the caller."""
         return instant.after(now, self.delay_max_s(attempts) * jitter)
 
-    def exhausted(self, first_attempt_at: Instant, now: Instant, attempts: int) -> bool:
-        """Whether the order has been failing for longer than it may. A clock that jumps does not decide it alone."""
-        return attempts >= _ATTEMPTS_MIN and instant.seconds_between(first_attempt_at, now) >= self.max_age_s
+    def exhausted(self, attempts: int, *, failing_us: int, running_us: int, worked_us: int | None) -> bool:
+        """Whether an order has failed for longer than it may, all times being on its channel's stopwatch.
+
+        Only if another order was taken since it failed first: while none is, it may well be the channel.
+        """
+        others_were_taken = worked_us is not None and worked_us > failing_us
+        old = running_us - failing_us >= self.max_age_s * instant.SECOND
+        return attempts >= _ATTEMPTS_MIN and old and others_were_taken

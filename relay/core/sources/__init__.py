@@ -5,8 +5,8 @@
 Nothing here raises for anything that a storefront can send: what cannot be understood is an outcome.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from relay.core import instant
@@ -117,6 +117,12 @@ class Unmappable:
 class Source(Protocol):
     """One kind of storefront, configured for one shop. Immutable; every method is a pure function."""
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the headers that :meth:`identify` reads. No secret is among them: they are kept with an event from
+        which no order could be read, so that it can be read again."""
+        ...
+
     def verify(self, headers: Headers, body: bytes, *, now: Instant) -> Authentic | Unauthentic:
         """Is the body signed with one of the shop's secrets? Constant-time comparison, over the raw bytes."""
         ...
@@ -125,6 +131,69 @@ class Source(Protocol):
         """Which order is this about, and which state of it? ``now`` is for what expires, never for versions."""
         ...
 
+    def strip(self, body: bytes) -> bytes:
+        """The body as it may be kept: without the secrets that some storefronts repeat in it, else unchanged.
+
+        To be called right after :meth:`verify`, which needs the bytes as they came; all that follows, :meth:`identify`
+        first, is given what this returns, so that no reason, log or store ever holds a secret. Stripping twice changes
+        nothing more, and a stripped body is the same order, version and webhook as the one that came.
+        """
+        ...
+
     def sale(self, body: bytes, topic: str) -> Mapped | Unmappable:
         """The body of an :class:`Upsert` or a complete :class:`Cancel`, as a manual sale."""
+        ...
+
+
+# Thin webhooks: they only name an order, which is read from the storefront's API before it is delivered
+
+FETCHED_TOPIC = "order/fetched"
+"""The topic of an event whose body was fetched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One thing to GET from a storefront's API."""
+
+    path: str
+    """Below the API's address, without a slash in front, percent-encoded."""
+    query: tuple[tuple[str, str], ...] = ()
+    may_be_missing: bool = False
+    """Whether a 404 only says that the order has none of it; else it says that there is no such order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a request brought."""
+
+    request: Request
+    body: bytes = field(repr=False)
+    """JSON; empty where there is nothing."""
+
+
+class Thin(Source, Protocol):
+    """A kind of storefront whose webhooks only name an order. Its ``sale`` takes what :meth:`assemble` returned.
+
+    To fetch an order is to ask for :meth:`first_request`, and then for :meth:`next_request` until there is none.
+    """
+
+    def first_request(self, external_id: str) -> Request:
+        """What to ask for first: what has the order's version, so that whatever is read after it is no older."""
+        ...
+
+    def next_request(self, pages: Sequence[Page]) -> Request | None:
+        """What to ask for after these: a following page, or what else belongs to the order. Comes to an end if the
+        API's lists do."""
+        ...
+
+    def assemble(self, pages: Sequence[Page]) -> bytes:
+        """One JSON document of all that was read: kept as the order's raw body, and mapped as late as any other."""
+        ...
+
+    def identify_fetched(self, body: bytes, *, now: Instant) -> Upsert | Cancel | Ignore | NotUnderstood:
+        """Which state of the order the document has; ``now`` is not for versions."""
+        ...
+
+    def asks_to_wait_s(self, headers: Headers) -> float | None:
+        """For how many seconds a 429 with these headers asks to send nothing, where it has no ``Retry-After``."""
         ...

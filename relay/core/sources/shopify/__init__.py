@@ -34,13 +34,13 @@ from relay.core.sources import (
     Upsert,
     moment,
 )
+from relay.core.sources.findings import AND_AGAIN
 from relay.core.sources.shopify.mapping import to_sale
 from relay.core.sources.shopify.rules import ShopifyRules
-from relay.core.sources.shopify.shape import AND_AGAIN, order_id
+from relay.core.sources.values import header, reference, whole_id
 
 __all__ = ["Shopify", "ShopifyRules"]
 
-_HEADER_MAX_CHARACTERS = 200
 _CLOCKS_DIFFER_BY = 3_600 * instant.SECOND
 
 _ORDER_TOPICS = frozenset(
@@ -102,6 +102,11 @@ class Shopify:
             raise ValueError("a Shopify storefront needs at least one secret, and none may be empty")
         object.__setattr__(self, "_keys", tuple(secret.encode() for secret in self.secrets))
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Topic, id and time of the webhook; not the signature, and no shop's name."""
+        return _READS
+
     def verify(self, headers: Headers, body: bytes, *, now: Instant) -> Authentic | Unauthentic:
         """Base64 of HMAC-SHA256 over the raw body, compared in constant time. Unsigned headers prove nothing."""
         given = headers.get("X-Shopify-Hmac-Sha256") or headers.get("Shopify-Hmac-Sha256")
@@ -125,12 +130,16 @@ class Shopify:
         if isinstance(head, Reason):
             return NotUnderstood((head,), _dedupe_key(headers, topic, body), topic)
         fault = _not_an_order(head, topic)
-        external_id = order_id(head.id)
+        external_id = whole_id(head.id)
         if fault is not None or external_id is None:
             return NotUnderstood((fault or _NO_ID,), _dedupe_key(headers, topic, body), topic)
         if head.test is True and self.rules.test_orders == "ignore":
             return Ignore(_TEST_ORDER, _dedupe_key(headers, topic, body), topic)
         return _order(head, external_id, headers, body, topic, now)
+
+    def strip(self, body: bytes) -> bytes:
+        """Nothing: no secret is in Shopify's bodies."""
+        return body
 
     def sale(self, body: bytes, topic: str) -> Mapped | Unmappable:
         """The order as a manual sale; see :func:`relay.core.sources.shopify.mapping.to_sale`."""
@@ -141,10 +150,13 @@ _TEST_ORDER = 'a test order ("test": true); test_orders = "send" in the storefro
 _NO_ID = Reason("/id", f"expected the order's id, a positive 64-bit number; leave it in include_fields, {AND_AGAIN}")
 
 
+_NAMES = ("Topic", "Webhook-Id", "Triggered-At")
+_READS = tuple(prefix + name for prefix in ("X-Shopify-", "Shopify-") for name in _NAMES)
+
+
 def _header(headers: Headers, name: str) -> str:
     """An unsigned header, or nothing if it is too long or holds what no identifier does: it will be stored."""
-    text = headers.get("X-Shopify-" + name) or headers.get("Shopify-" + name) or ""
-    return text if len(text) <= _HEADER_MAX_CHARACTERS and text.isascii() and text.isprintable() else ""
+    return header(headers, "X-Shopify-" + name, "Shopify-" + name)
 
 
 def _why_ignored(topic: str) -> str:
@@ -185,11 +197,11 @@ def _order(head: _Head, external_id: str, headers: Headers, body: bytes, topic: 
     key = _dedupe_key(headers, topic, body, undated_at=now if version is None else None)
     if version is None:
         version = _triggered_at(headers, now)
-    reference, created_at = _reference(head), moment(head.created_at)
+    called, created_at = reference(head.name, head.order_number), moment(head.created_at)
     if _is_cancelled(head, topic):
         whole = head.line_items is not UNSET
-        return Cancel(external_id, version, key, topic, reference, created_at, complete=whole)
-    return Upsert(external_id, version, key, topic, reference, created_at)
+        return Cancel(external_id, version, key, topic, called, created_at, complete=whole)
+    return Upsert(external_id, version, key, topic, called, created_at)
 
 
 def _triggered_at(headers: Headers, now: Instant) -> Instant | None:
@@ -219,10 +231,3 @@ def _dedupe_key(headers: Headers, topic: str, body: bytes, *, undated_at: Instan
     if undated_at is not None:
         digest.update(b"\0" + (_header(headers, "Triggered-At") or str(undated_at)).encode())
     return "sha256:" + digest.hexdigest()[:40]
-
-
-def _reference(head: _Head) -> str | None:
-    for value in (head.name, head.order_number):
-        if isinstance(value, str | int) and not isinstance(value, bool) and (text := str(value).strip()):
-            return text[:255] if text.isprintable() else None
-    return None

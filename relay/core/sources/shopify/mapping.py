@@ -4,8 +4,8 @@ Where Shopify leaves a choice, :class:`ShopifyRules` has it; what a sale cannot 
 would make a wrong sale is a reason not to make one. Amounts are text in Shopify's JSON and stay exact.
 """
 
-from dataclasses import dataclass, field
-from decimal import ROUND_HALF_UP, Context, Decimal
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 import msgspec
@@ -14,22 +14,21 @@ from msgspec import UNSET, UnsetType
 from relay.core import exact, instant
 from relay.core import sale as sales
 from relay.core.sale import CancelReason, Reason
-from relay.core.sources import Mapped, Unmappable, moment
+from relay.core.sources import Mapped, Unmappable, lines, moment, people
+from relay.core.sources.amounts import ARITHMETIC, divided
+from relay.core.sources.findings import AND_AGAIN, Findings, set_key
 from relay.core.sources.shopify.rules import ShopifyRules
 from relay.core.sources.shopify.shape import (
-    AND_AGAIN,
     Address,
     Allocation,
     Customer,
     Line,
     Order,
     opened,
-    order_id,
     presentment,
 )
+from relay.core.sources.values import text, whole_id, written
 
-_ROUNDED_DECIMALS = Decimal("0.000001")
-_ARITHMETIC = Context(prec=80, rounding=ROUND_HALF_UP)  # wider than any product of what exact.money lets in
 _CANCELLED_TOPIC, _CREATED_TOPIC = "orders/cancelled", "orders/create"
 _CANCEL_REASONS: dict[object, CancelReason] = {
     "customer": "customer",
@@ -40,21 +39,12 @@ _CANCEL_REASONS: dict[object, CancelReason] = {
 
 
 @dataclass(slots=True)
-class _Mapping:
+class _Mapping(Findings):
     """One order on its way: the rules, and what was found."""
 
     order: Order
     topic: str
     rules: ShopifyRules
-    root: str = ""
-    reasons: list[Reason] = field(default_factory=list)
-    notes: list[Reason] = field(default_factory=list)
-
-    def refuse(self, pointer: str, message: str) -> None:
-        self.reasons.append(Reason(self.root + pointer, message))
-
-    def note(self, pointer: str, message: str) -> None:
-        self.notes.append(Reason(self.root + pointer, message))
 
 
 def to_sale(body: bytes, topic: str, rules: ShopifyRules) -> Mapped | Unmappable:
@@ -74,7 +64,7 @@ def _mapped(body: bytes, topic: str, rules: ShopifyRules) -> Mapped | Unmappable
     if isinstance(found, Reason):
         return Unmappable((found,))
     order, root = found
-    mapping = _Mapping(order, topic, rules, root)
+    mapping = _Mapping(order, topic, rules, root=root)
     if order.line_items is None:
         mapping.refuse("/line_items", f"the webhook is trimmed: take include_fields off its subscription, {AND_AGAIN}")
         return Unmappable(tuple(mapping.reasons))
@@ -89,19 +79,19 @@ def _mapped(body: bytes, topic: str, rules: ShopifyRules) -> Mapped | Unmappable
 
 def _payload(mapping: _Mapping) -> dict[str, object]:
     order, rules = mapping.order, mapping.rules
-    external_id = order_id(order.id)
+    external_id = whole_id(order.id)
     if external_id is None:
         mapping.refuse("/id", "expected the order's id, a positive whole number of at most 64 bits")
-    lines, discounts = _lines(mapping)
+    items, discounts = _lines(mapping)
     payload: dict[str, object] = {
         "externalId": external_id,
         "customer": _customer(mapping),
-        "lineItems": lines,
+        "lineItems": items,
         "saleDefaults": _sale_defaults(mapping, discounts),
     }
     if shipping := _shipping(mapping):
         payload["shipping"] = shipping
-    if _find_or_create(mapping, lines):
+    if lines.find_or_create(mapping, "/line_items", rules, items):
         payload["options"] = {"findOrCreateChannelVariant": True}
     if mapping.order.presentment_currency not in (None, order.currency) and rules.money == "shop":
         mapping.note("/presentment_currency", "the buyer paid in another currency; amounts are in the shop's currency")
@@ -115,7 +105,7 @@ def _with_cancellation(made: sales.Sale, mapping: _Mapping) -> sales.Sale:
     if not untold and order.cancelled_at in (UNSET, None, ""):
         return made
     at = moment(order.cancelled_at) or moment(order.updated_at)
-    return sales.cancelled(made, at=at, reason=_CANCEL_REASONS.get(_text(order.cancel_reason), "other"))
+    return sales.cancelled(made, at=at, reason=_CANCEL_REASONS.get(text(order.cancel_reason), "other"))
 
 
 # The order
@@ -124,7 +114,7 @@ def _with_cancellation(made: sales.Sale, mapping: _Mapping) -> sales.Sale:
 def _sale_defaults(mapping: _Mapping, discounts: Decimal) -> dict[str, object]:
     order = mapping.order
     defaults: dict[str, object] = {
-        "reference": _text(order.name) or _text(order.order_number),
+        "reference": text(order.name) or text(order.order_number),
         "dateOrdered": None if (created := moment(order.created_at)) is None else instant.iso(created),
         "notes": _notes(mapping),
         "discounts": discounts or None,
@@ -139,7 +129,7 @@ def _sale_defaults(mapping: _Mapping, discounts: Decimal) -> dict[str, object]:
 
 
 def _notes(mapping: _Mapping) -> str | None:
-    note, attributes = _text(mapping.order.note), _pairs(mapping.order.note_attributes)
+    note, attributes = text(mapping.order.note), _pairs(mapping.order.note_attributes)
     if not attributes:
         return note
     if not mapping.rules.note_attributes:
@@ -155,52 +145,42 @@ def _address(kind: str, address: Address | None, mapping: _Mapping) -> dict[str,
     if address is None:
         return {}
     rules = mapping.rules
-    line_two, company = _text(address.address2), _text(address.company)
-    if company is not None and rules.company_in_line_two:
-        line_two = company if line_two is None else f"{company}, {line_two}"
-    elif company is not None:
-        pointer = f"/{kind}_address/company"
-        mapping.note(pointer, "a sale has no column for a company; company_in_line_two = true puts it in the address")
-    return {
-        f"{kind}FirstName": _text(address.first_name),
-        f"{kind}LastName": _text(address.last_name),
-        f"{kind}Name": _text(address.name),
-        f"{kind}AddressLineOne": _text(address.address1),
-        f"{kind}AddressLineTwo": line_two,
-        f"{kind}City": _text(address.city),
-        f"{kind}State": _either(rules.province, address.province_code, address.province),
-        f"{kind}Zip": _text(address.zip),
-        f"{kind}Country": _either(rules.country, address.country_code, address.country),
-    }
+    given = people.Address(
+        first_name=text(address.first_name),
+        last_name=text(address.last_name),
+        name=text(address.name),
+        company=text(address.company),
+        line_one=text(address.address1),
+        line_two=text(address.address2),
+        city=text(address.city),
+        state=_either(rules.province, address.province_code, address.province),
+        zip=text(address.zip),
+        country=_either(rules.country, address.country_code, address.country),
+    )
+    pointer = f"/{kind}_address/company"
+    return people.columns(kind, given, mapping, pointer, company_in_line_two=rules.company_in_line_two)
 
 
 def _customer(mapping: _Mapping) -> dict[str, object]:
     order = mapping.order
-    people = [person for person in (order.customer, order.shipping_address, order.billing_address) if person]
-    names = ((_text(person.first_name), _text(person.last_name)) for person in people)
+    buyers = [person for person in (order.customer, order.shipping_address, order.billing_address) if person]
+    names = ((text(person.first_name), text(person.last_name)) for person in buyers)
     first, last = next((name for name in names if any(name)), (None, None))
-    customer = {"email": _email(mapping), "firstName": first, "lastName": last, "phone": _phone(mapping, people)}
+    customer = {"email": _email(mapping), "firstName": first, "lastName": last, "phone": _phone(mapping, buyers)}
     return {column: value for column, value in customer.items() if value is not None}
 
 
 def _email(mapping: _Mapping) -> str | None:
     """The order's own address goes before the customer's, which the customer may have changed since."""
-    order, fallback = mapping.order, mapping.rules.fallback_email
+    order = mapping.order
     of_customer = order.customer.email if order.customer else None
-    email = _text(order.email) or _text(order.contact_email) or _text(of_customer)
-    if email is None and fallback:
-        mapping.note("/email", "the order has no e-mail address; fallback_email is sent")
-    elif email is None:
-        mapping.refuse("/email", "the order has no e-mail address and Jetti requires one; " + _set("fallback_email"))
-    return email or fallback
+    candidates = (text(order.email), text(order.contact_email), text(of_customer))
+    return people.email(mapping, "/email", candidates, mapping.rules.fallback_email)
 
 
-def _phone(mapping: _Mapping, people: "list[Customer | Address]") -> str | None:
-    phone = next(filter(None, (_text(value) for value in (mapping.order.phone, *(p.phone for p in people)))), None)
-    if phone is not None and len(phone) > sales.PHONE_MAX_CHARACTERS:
-        mapping.note("/phone", f"a phone number of {len(phone)} characters is left out; Jetti takes 30")
-        return None
-    return phone
+def _phone(mapping: _Mapping, buyers: "list[Customer | Address]") -> str | None:
+    numbers = (text(value) for value in (mapping.order.phone, *(buyer.phone for buyer in buyers)))
+    return people.phone(mapping, "/phone", numbers)
 
 
 # Lines
@@ -218,14 +198,14 @@ def _lines(mapping: _Mapping) -> tuple[list[dict[str, object]], Decimal]:
     chosen = present or counted
     if not chosen:
         mapping.refuse("/line_items", "the order has no lines to send")
-    _tell_apart(mapping, kept)
+    lines.tell_apart(mapping, ((f"/line_items/{i}/id", whole_id(line.id)) for i, line in kept))
     total = Decimal(0)
-    lines = []
+    items = []
     for i, line, quantity in chosen:
         made, discount = _line(mapping, i, line, quantity)
-        lines.append(made)
-        total = _ARITHMETIC.add(total, discount)
-    return lines, exact.canonical(total)
+        items.append(made)
+        total = ARITHMETIC.add(total, discount)
+    return items, exact.canonical(total)
 
 
 def _left_out(mapping: _Mapping, i: int, line: Line) -> bool:
@@ -241,30 +221,26 @@ def _left_out(mapping: _Mapping, i: int, line: Line) -> bool:
 def _quantity(mapping: _Mapping, i: int, line: Line) -> int:
     """``current_quantity``, which refunds and edits reduce; orders of older API versions only have ``quantity``."""
     name = "quantity" if line.current_quantity is None else "current_quantity"
-    return _count(mapping, f"/line_items/{i}/{name}", getattr(line, name))
-
-
-def _count(mapping: _Mapping, pointer: str, value: object) -> int:
-    try:
-        count = exact.whole(value)
-    except ValueError as error:
-        mapping.refuse(pointer, str(error))
-        return 0
-    if count < 0:
-        mapping.refuse(pointer, f"expected a quantity of 0 or more, found {count}")
-    return max(0, count)
+    return mapping.count(f"/line_items/{i}/{name}", getattr(line, name))
 
 
 def _line(mapping: _Mapping, i: int, line: Line, quantity: int) -> tuple[dict[str, object], Decimal]:
     pointer = f"/line_items/{i}"
     price, discount = _price(mapping, pointer, line, quantity)
     made: dict[str, object] = {
-        "externalId": order_id(line.id),
-        "name": _text(line.name) or _text(line.title),
+        "externalId": whole_id(line.id),
+        "name": text(line.name) or text(line.title),
         "quantity": quantity,
         "price": price,
         "taxable": line.taxable if isinstance(line.taxable, bool) else None,
-        "variant": _variant(mapping, pointer, line),
+        "variant": lines.variant(
+            mapping,
+            f"{pointer}/variant_id",
+            mapping.rules,
+            external_id=whole_id(line.variant_id),
+            sku=text(line.sku),
+            line_id=whole_id(line.id),
+        ),
         "properties": _properties(mapping, pointer, line.properties) or None,
         "orderRouting": "ignore" if line.gift_card is True and mapping.rules.gift_cards == "unrouted" else None,
     }
@@ -273,40 +249,6 @@ def _line(mapping: _Mapping, i: int, line: Line, quantity: int) -> tuple[dict[st
     if line.duties:
         mapping.note(f"{pointer}/duties", "a sale has no place for duties; they are not sent")
     return {name: value for name, value in made.items() if value is not None}, discount
-
-
-def _tell_apart(mapping: _Mapping, lines: list[tuple[int, Line]]) -> None:
-    seen = set()
-    for i, line in lines:
-        identifier = order_id(line.id)
-        if identifier in seen and identifier is not None:
-            mapping.refuse(f"/line_items/{i}/id", "an earlier line has this id too; Jetti needs them unique")
-        seen.add(identifier)
-
-
-def _variant(mapping: _Mapping, pointer: str, line: Line) -> dict[str, str]:
-    rules, external_id, sku = mapping.rules, order_id(line.variant_id), _text(line.sku)
-    if external_id is None and sku is None:
-        sku = rules.custom_item_sku
-    if external_id is None and sku is None and rules.find_or_create_channel_variant:
-        external_id = f"line-{order_id(line.id)}"
-    variant: dict[str, str] = {}
-    if external_id is not None and (rules.variant != "sku" or sku is None):
-        variant["externalId"] = external_id
-    if sku is not None and (rules.variant != "id" or external_id is None):
-        variant["sku"] = sku
-    if not variant:
-        mapping.refuse(f"{pointer}/variant_id", "a custom item without variant and SKU; " + _set("custom_item_sku"))
-    return variant
-
-
-def _find_or_create(mapping: _Mapping, lines: list[dict[str, object]]) -> bool:
-    """Jetti requires the option to connect by SKU."""
-    by_sku = any(isinstance(v := line.get("variant"), dict) and "externalId" not in v for line in lines)
-    wanted = mapping.rules.find_or_create_channel_variant
-    if by_sku and wanted is False:
-        mapping.note("/line_items", "connecting lines by SKU needs find_or_create_channel_variant at Jetti")
-    return by_sku if wanted is None else wanted
 
 
 def _properties(mapping: _Mapping, pointer: str, given: object) -> list[dict[str, str]]:
@@ -330,9 +272,9 @@ def _shipping(mapping: _Mapping) -> list[dict[str, object]]:
         price = _amount(mapping, f"/shipping_lines/{i}/{name}", getattr(line, name), getattr(line, f"{name}_set"))
         level = mapping.rules.service_level
         fields: dict[str, object] = {
-            "code": _text(line.code),
-            "name": _text(line.title),
-            "serviceLevel": None if level == "none" else _text(getattr(line, level)),
+            "code": text(line.code),
+            "name": text(line.title),
+            "serviceLevel": None if level == "none" else text(getattr(line, level)),
             "price": price,
         }
         made.append({name: value for name, value in fields.items() if value is not None})
@@ -350,19 +292,20 @@ def _price(mapping: _Mapping, pointer: str, line: Line, quantity: int) -> tuple[
     price = _amount(mapping, f"{pointer}/price", line.price, line.price_set)
     if price is None or not line.discount_allocations:
         return price, Decimal(0)
-    ordered = _count(mapping, f"{pointer}/quantity", line.quantity) or quantity
+    ordered = mapping.count(f"{pointer}/quantity", line.quantity) or quantity
     allocated = _allocated(mapping, pointer, line.discount_allocations)
     if not ordered or not allocated:
         return price, Decimal(0)
     if mapping.rules.discounts == "gross":
-        return price, _divided(_ARITHMETIC.multiply(allocated, quantity), ordered)
-    paid = _ARITHMETIC.subtract(_ARITHMETIC.multiply(price, ordered), allocated)
-    net = _divided(paid, ordered)
+        return price, divided(ARITHMETIC.multiply(allocated, quantity), ordered)
+    paid = ARITHMETIC.subtract(ARITHMETIC.multiply(price, ordered), allocated)
+    net = divided(paid, ordered)
     if net < 0:
         mapping.refuse(
-            f"{pointer}/discount_allocations", "the discounts are more than the price; " + _set('discounts = "gross"')
+            f"{pointer}/discount_allocations",
+            "the discounts are more than the price; " + set_key('discounts = "gross"'),
         )
-    if _ARITHMETIC.multiply(net, ordered) != paid:
+    if ARITHMETIC.multiply(net, ordered) != paid:
         mapping.note(f"{pointer}/price", "the price after discounts is no round number and is rounded to 6 decimals")
     return net, Decimal(0)
 
@@ -371,15 +314,8 @@ def _allocated(mapping: _Mapping, pointer: str, allocations: list[Allocation]) -
     total = Decimal(0)
     for n, allocation in enumerate(allocations):
         at = f"{pointer}/discount_allocations/{n}/amount"
-        total = _ARITHMETIC.add(total, _amount(mapping, at, allocation.amount, allocation.amount_set) or 0)
+        total = ARITHMETIC.add(total, _amount(mapping, at, allocation.amount, allocation.amount_set) or 0)
     return total
-
-
-def _divided(amount: Decimal, by: int) -> Decimal:
-    quotient = exact.canonical(_ARITHMETIC.divide(amount, Decimal(by)))
-    if exact.decimals(quotient) <= 6:
-        return quotient
-    return exact.canonical(quotient.quantize(_ROUNDED_DECIMALS, context=_ARITHMETIC))
 
 
 def _amount(mapping: _Mapping, pointer: str, plain: object, both: msgspec.Raw | UnsetType) -> Decimal | None:
@@ -388,18 +324,14 @@ def _amount(mapping: _Mapping, pointer: str, plain: object, both: msgspec.Raw | 
     if mapping.rules.money == "presentment" and order.presentment_currency not in (None, order.currency):
         side = presentment(both)
         if side is None or side.currency_code != order.presentment_currency:
-            mapping.refuse(f"{pointer}_set", "no amount in the presentment currency; " + _set('money = "shop"'))
+            mapping.refuse(f"{pointer}_set", "no amount in the presentment currency; " + set_key('money = "shop"'))
             return None
         plain, pointer = side.amount, f"{pointer}_set/presentment_money/amount"
-    try:
-        return exact.money(plain)
-    except ValueError as error:
-        mapping.refuse(pointer, str(error))
-        return None
+    return mapping.money(pointer, plain)
 
 
 def _note_tips(mapping: _Mapping) -> None:
-    tips = _text(mapping.order.total_tip_received)
+    tips = text(mapping.order.total_tip_received)
     if tips is not None and tips.strip("0.") and not any(note.message.startswith("a tip") for note in mapping.notes):
         mapping.note("/total_tip_received", "a sale has no place for tips; they are not sent")
 
@@ -407,22 +339,8 @@ def _note_tips(mapping: _Mapping) -> None:
 # Values
 
 
-def _set(key: str) -> str:
-    """The whole remedy; which storefront's table it is, a source does not know."""
-    return f"set {key} in the storefront's table, restart, {AND_AGAIN}"
-
-
-def _text(value: object) -> str | None:
-    """Text worth sending: numbers become text, blanks nothing."""
-    if isinstance(value, str):
-        return value.strip() or None
-    if isinstance(value, int | Decimal) and not isinstance(value, bool):
-        return str(value)
-    return None
-
-
 def _either(wanted: Literal["code", "name"], code: object, name: object) -> str | None:
-    return (_text(code) or _text(name)) if wanted == "code" else (_text(name) or _text(code))
+    return (text(code) or text(name)) if wanted == "code" else (text(name) or text(code))
 
 
 def _pairs(given: object) -> list[tuple[str, str]]:
@@ -432,13 +350,4 @@ def _pairs(given: object) -> list[tuple[str, str]]:
     if not isinstance(given, list):
         return []
     entries = [entry for entry in given if isinstance(entry, dict)]
-    return [(name, _value(entry.get("value"))) for entry in entries if (name := _text(entry.get("name"))) is not None]
-
-
-def _value(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if value is None else _json.encode(value).decode()
-
-
-_json = msgspec.json.Encoder(decimal_format="number")
+    return [(name, written(entry.get("value"))) for entry in entries if (name := text(entry.get("name"))) is not None]

@@ -4,7 +4,6 @@ Permissive leaves (``Any``), because a wrong type is an outcome with a pointer a
 stay raw: they are decoded only where the buyer's currency is wanted.
 """
 
-import re
 from typing import Any
 
 import msgspec
@@ -12,8 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from relay.core import exact
 from relay.core.sale import Reason
-
-_INT64_MAX = 2**63 - 1
+from relay.core.sources.values import undecoded
 
 
 class Address(msgspec.Struct, gc=False):
@@ -126,10 +124,6 @@ class Order(msgspec.Struct, gc=False):
     order: msgspec.Raw | UnsetType = UNSET
 
 
-AND_AGAIN = "then change the order in the shop so that it sends a new webhook"
-"""How every remedy ends: what is a dead letter goes on with the next webhook about its order."""
-
-_STEPS = re.compile(r"[a-z0-9_]+")
 _orders = msgspec.json.Decoder(Order, float_hook=exact.number)
 _money_sets = msgspec.json.Decoder(MoneySet, float_hook=exact.number)
 
@@ -143,21 +137,9 @@ def opened(body: bytes) -> tuple[Order, str] | Reason:
         order = _orders.decode(body)
         if order.id is None and order.order is not UNSET:
             return _orders.decode(order.order), "/order"
-    except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$")
-        return Reason("".join("/" + step for step in _STEPS.findall(path)), message)
     except ValueError as error:
-        return Reason("", f"not JSON: {error}")
+        return undecoded(error)
     return order, ""
-
-
-def order_id(value: object) -> str | None:
-    """Shopify's 64-bit ids, as numbers or as text of digits; one text per id. ``None`` for anything else."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
-        value = int(value)
-    if type(value) is int and 0 < value <= _INT64_MAX:
-        return str(value)
-    return None
 
 
 def presentment(both: msgspec.Raw | UnsetType) -> Money | None:

@@ -1,0 +1,55 @@
+"""What a channel's deliveries depend on besides its backlog, as one value that is kept with the orders."""
+
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from relay.core.breaker import Breaker
+from relay.core.delivery import ChannelNow
+from relay.core.instant import Instant
+from relay.core.pace import Tempo
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """An operator said that nothing is to be sent; accepting goes on."""
+
+    by: str
+    why: str
+    since: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One channel's tempo, circuit, pause, and stopwatch."""
+
+    tempo: Tempo = field(default_factory=Tempo)
+    breaker: Breaker = field(default_factory=Breaker)
+    pause: Pause | None = None
+    running_us: int = 0
+    """The stopwatch, microseconds: for how long the channel has been sent to as usual, ever. It stands still while
+    the channel is paused, resting, open or halted, or the relay is not running; no wall clock moves it."""
+    worked_us: int | None = None
+    """What the stopwatch said when an order was taken last; ``None``: never."""
+
+    def stands(self, now: Instant) -> bool:
+        """Whether the channel is not sent to as usual, so that no order ages."""
+        return self.pause is not None or self.breaker.stands or self.tempo.resting_s(now) > 0
+
+    def restarted(self) -> "Condition":
+        """As it goes on in a new process."""
+        return replace(self, breaker=self.breaker.restarted(), tempo=replace(self.tempo, cut_at=0))
+
+    def around(self, park_s: float | None = None) -> ChannelNow:
+        """What a delivery needs to know of it."""
+        return ChannelNow(self.running_us, self.worked_us, park_s)
+
+
+def encode(condition: Condition) -> bytes:
+    """As a store keeps it: JSON."""
+    return msgspec.json.encode(condition)
+
+
+def decode(kept: bytes | str) -> Condition:
+    """What was kept, also by another version: unknown members are left out, missing ones have their defaults."""
+    return msgspec.json.decode(kept, type=Condition)

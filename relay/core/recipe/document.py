@@ -1,0 +1,24 @@
+"""A webhook's JSON as expressions see it: exact numbers, bounded nesting."""
+
+import msgspec
+
+from relay.core import exact
+from relay.core import sale as sales
+from relay.core.sale import Reason
+
+_values = msgspec.json.Decoder(float_hook=exact.number)
+
+
+def decoded(body: bytes) -> object:
+    """The JSON value, or the :class:`Reason` why there is none that could be read. Never raises."""
+    try:
+        value = _values.decode(body)
+    except RecursionError:
+        return Reason("", "nested too deeply to be an order")
+    except msgspec.ValidationError as error:
+        return Reason("", str(error))
+    except ValueError as error:
+        return Reason("", f"not JSON: {error}")
+    if sales.nests_deeper(value):
+        return Reason("", f"nested deeper than {sales.MAX_NESTING} levels")
+    return value

@@ -1,0 +1,141 @@
+"""HTTP out to a storefront: one order read from its API, and what came of it. Foreign exceptions end here."""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlencode
+
+import aiohttp
+
+from relay.clock import Clock
+from relay.core.fetched import BODY_MAX_BYTES, PAGES_MAX, TOO_LARGE, TOO_MANY_PAGES, Fetched, Reply, Unfetched, judge
+from relay.core.outcome import EXCERPT_MAX, Cause, ChannelWrong, Failed
+from relay.core.sources import Page, Request, Thin
+
+_SECRET_MIN_CHARACTERS = 4
+"""What is shorter is in any text by chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """Where a storefront's orders are read, and with what credentials."""
+
+    url: str
+    """Without a slash at the end: ``https://api.bigcommerce.com/stores/{store hash}``, ``https://api.squarespace.com``."""
+    headers: Mapping[str, str] = field(repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What must not be in any error, whatever the other end echoes."""
+    timeout_s: float = 20.0
+    """For one request; an order may take several."""
+
+
+class Fetcher:
+    """One storefront's API. It reads an order when told to: its pace, and trying again, are whoever's that tells it."""
+
+    def __init__(
+        self,
+        api: Api,
+        source: Thin,
+        session: aiohttp.ClientSession,
+        clock: Clock,
+        read_again: Callable[[], Api] | None = None,
+    ) -> None:
+        """``read_again``: the API with the secrets as they are now; raises :class:`ValueError` saying why it cannot."""
+        self._api = api
+        self._source = source
+        self._session = session
+        self._clock = clock
+        self._read_again = read_again
+
+    async def read_secrets(self) -> None:
+        """Use the secrets as they are now. Raises :class:`ValueError` that says why it cannot; then nothing changes."""
+        if self._read_again is not None:
+            self._api = await asyncio.to_thread(self._read_again)
+
+    async def fetch(self, external_id: str) -> Fetched | Unfetched:
+        """Read one order, a request after the other. Never raises for anything the network or the other end does."""
+        api, pages, size = self._api, list[Page](), 0
+        request: Request | None = self._source.first_request(external_id)
+        while request is not None:
+            if len(pages) == PAGES_MAX:
+                return TOO_MANY_PAGES
+            page = await self._page(api, request, BODY_MAX_BYTES - size)
+            if not isinstance(page, Page):
+                return _without(api.secrets, page)
+            pages.append(page)
+            size += len(page.body)
+            request = self._source.next_request(pages)
+        return Fetched(self._source.assemble(pages))
+
+    async def _page(self, api: Api, request: Request, room: int) -> Page | Unfetched:
+        try:
+            reply = await self._get(api, request, room)
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
+            return _trouble(error, api.timeout_s)
+        if len(reply.body) > room:
+            return TOO_LARGE
+        return judge(request, reply, self._source.asks_to_wait_s(reply.headers), now=self._clock.now())
+
+    async def _get(self, api: Api, request: Request, room: int) -> Reply:
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        got = self._session.get(
+            f"{api.url}/{request.path}{query}",
+            headers=api.headers,
+            timeout=aiohttp.ClientTimeout(total=api.timeout_s),
+            allow_redirects=False,  # a token must not follow a redirect
+        )
+        async with got as response:
+            return Reply(response.status, response.headers, await _read(response.content, room + 1))
+
+
+def _trouble(error: Exception, timeout_s: float) -> Failed | ChannelWrong:
+    """What it means that there was no answer."""
+    match error:
+        case TimeoutError():
+            return Failed(Cause("timeout", f"the storefront's API did not answer within {timeout_s:g} s"))
+        case aiohttp.ClientSSLError() | ssl.SSLError():
+            return ChannelWrong(Cause("tls", f"the secure connection to the storefront's API failed: {_said(error)}"))
+        case aiohttp.InvalidURL() | ValueError():  # a host name that cannot be encoded is a ValueError
+            return ChannelWrong(Cause("address", "the address of the storefront's API is not a URL"))
+        case aiohttp.ClientConnectorError():
+            return Failed(Cause("connect", f"no connection to the storefront's API: {_said(error.os_error)}"))
+        case _:  # what it says may quote what was received, and so anything
+            return Failed(Cause("connection", f"the connection to the storefront's API broke ({type(error).__name__})"))
+
+
+async def _read(content: aiohttp.StreamReader, most: int) -> bytes:
+    """The answer, or its beginning. What is left unread closes the connection."""
+    parts: list[bytes] = []
+    size = 0
+    while size < most and (part := await content.read(most - size)):
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)
+
+
+def _said(error: BaseException) -> str:
+    return (str(error) or type(error).__name__)[:EXCERPT_MAX]
+
+
+def _without(secrets: tuple[str, ...], outcome: Unfetched) -> Unfetched:
+    """The same outcome, its message without any secret that the other end may have echoed."""
+    message = outcome.cause.message
+    for secret in secrets:
+        if len(secret) >= _SECRET_MIN_CHARACTERS:
+            message = message.replace(secret, "…")
+    return replace(outcome, cause=replace(outcome.cause, message=message))
+
+
+def bigcommerce(store_hash: str, token: str, *, url: str = "https://api.bigcommerce.com") -> Api:
+    """BigCommerce: a store's API account shows its token; it must be allowed to read orders. v2 answers in XML unless
+    JSON is asked for."""
+    return Api(f"{url.rstrip('/')}/stores/{store_hash}", {**_HEADERS, "X-Auth-Token": token}, (token,))
+
+
+def squarespace(token: str, *, url: str = "https://api.squarespace.com") -> Api:
+    """Squarespace: an API key or an OAuth token that may read orders. Requests without a ``User-Agent`` are refused."""
+    return Api(url.rstrip("/"), {**_HEADERS, "Authorization": f"Bearer {token}"}, (token,))
+
+
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "order-relay"}

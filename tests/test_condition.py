@@ -1,0 +1,84 @@
+"""What a channel's deliveries depend on besides its backlog: it outlives the process, and versions of it."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.core.breaker import Breaker, Circuit
+from relay.core.condition import Condition, Pause, decode, encode
+from relay.core.delivery import ChannelNow
+from relay.core.outcome import Cause
+from relay.core.pace import Tempo
+from tests.builders import NOW, at, cause
+
+MICROSECONDS = st.integers(-(2**60), 2**60)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+CAUSES = st.builds(Cause, TEXTS, TEXTS, st.none() | st.integers(100, 599))
+IDS = st.lists(st.integers(1, 2**53)).map(tuple)
+CONDITIONS = st.builds(
+    Condition,
+    st.builds(
+        Tempo, st.floats(0.01, 1.0), st.none() | MICROSECONDS, st.none() | MICROSECONDS, st.none() | CAUSES,
+        st.integers(0, 2**53),
+    ),
+    st.builds(
+        Breaker, st.sampled_from(Circuit), st.none() | MICROSECONDS, st.none() | CAUSES, IDS, IDS, TEXTS,
+        st.integers(0, 10**6), st.none() | MICROSECONDS, st.none() | MICROSECONDS,
+    ),
+    st.none() | st.builds(Pause, TEXTS, TEXTS, MICROSECONDS),
+    st.integers(0, 2**60),
+    st.none() | st.integers(0, 2**60),
+)  # fmt: skip
+RESTING = Tempo(0.5, NOW, at(60), cause("http_429", 429), 17)
+HALTED = Breaker(Circuit.HALTED, NOW, cause("http_401", 401), waits_from=NOW, probe_at=at(300), probes=9)
+PAUSED = Pause("ann", "stocktaking", NOW)
+
+
+@given(CONDITIONS)
+def test_what_is_kept_comes_back_as_it_was(condition: Condition) -> None:
+    assert decode(encode(condition)) == condition
+    assert decode(encode(condition).decode()) == condition
+
+
+def test_what_another_version_kept_costs_nothing() -> None:
+    kept = json.loads(encode(Condition(RESTING, HALTED, PAUSED, 5, 3)))
+    newer = {"mood": "good", **kept, "tempo": {**kept["tempo"], "swing": [1, {}]}}
+    assert decode(json.dumps(newer)) == Condition(RESTING, HALTED, PAUSED, 5, 3)
+    older = {"breaker": {"circuit": "open"}, "pause": None}
+    assert decode(json.dumps(older)) == Condition(breaker=Breaker(Circuit.OPEN))
+    assert decode("{}") == Condition()
+
+
+@pytest.mark.parametrize(
+    ("condition", "stands"),
+    [
+        (Condition(), False),
+        (Condition(tempo=Tempo(share=0.1)), False),
+        (Condition(tempo=RESTING), True),
+        (Condition(breaker=HALTED), True),
+        (Condition(breaker=Breaker(Circuit.OPEN)), True),
+        (Condition(breaker=Breaker(failed=(1, 2))), False),
+        (Condition(pause=PAUSED), True),
+    ],
+)
+def test_no_order_ages_while_the_channel_is_paused_resting_open_or_halted(condition: Condition, stands: bool) -> None:
+    assert condition.stands(NOW) is stands
+
+
+def test_a_rest_ends() -> None:
+    assert not Condition(tempo=RESTING).stands(at(60))
+
+
+def test_a_restart_forgets_neither_a_halt_nor_a_pause_nor_a_rest_nor_the_rate() -> None:
+    again = Condition(RESTING, HALTED, PAUSED, 5, 3).restarted()
+    assert again.breaker == HALTED.restarted()
+    assert (again.pause, again.running_us, again.worked_us) == (PAUSED, 5, 3)
+    assert again.tempo == replace(RESTING, cut_at=0), "requests are numbered anew"
+
+
+def test_what_a_delivery_needs_to_know() -> None:
+    assert Condition(running_us=5, worked_us=3).around(7.0) == ChannelNow(5, 3, 7.0)
+    assert Condition().around() == ChannelNow()
