@@ -13,6 +13,7 @@ from relay.core.outcome import (
     Cause,
     ChannelWrong,
     Failed,
+    NotWanted,
     Outcome,
     Refused,
     Sent,
@@ -49,7 +50,8 @@ FAILED = Failed(cause())
 THROTTLED = Throttled(5.0, cause("http_429", 429))
 CHANNEL_WRONG = ChannelWrong(cause("http_401", 401))
 CANNOT_MAP = CannotMap(cause("unmappable", None), (Reason("/line_items", "there are none: add one"),))
-OUTCOMES: tuple[Outcome, ...] = (SENT, UNCHANGED, REFUSED, FAILED, THROTTLED, CHANNEL_WRONG, CANNOT_MAP)
+NOT_WANTED = NotWanted(cause("not_wanted", None))
+OUTCOMES: tuple[Outcome, ...] = (SENT, UNCHANGED, REFUSED, FAILED, THROTTLED, CHANNEL_WRONG, CANNOT_MAP, NOT_WANTED)
 
 
 def upsert(
@@ -108,20 +110,20 @@ def delivery(
     lane: Lane = Lane.NEW,
     state: State = State.WAITING,
     attempts: int = 0,
-    first_attempt_at: Instant | None = None,
+    failing_us: int | None = None,
     cause: Cause | None = None,
 ) -> Delivery:
-    return Delivery(1, lane, state, NOW, attempts, first_attempt_at, cause)
+    return Delivery(1, lane, state, NOW, attempts, failing_us, cause)
 
 
 def order(
-    state: State = State.WAITING, *, lane: Lane = Lane.NEW, attempts: int = 0, first_attempt_at: Instant | None = None
+    state: State = State.WAITING, *, lane: Lane = Lane.NEW, attempts: int = 0, failing_us: int | None = None
 ) -> Order:
     """An order with one revision, in a state."""
     return Order(
         id=1, storefront="shop", external_id="1001", channel="main", reference=None, version=None, revision=1,
         event_id=1, cancelled_at=None, delivered_revision=0, delivered_digest=None, state=state, lane=lane, due_at=NOW,
-        urgency=STARTS.urgency(lane, NOW), accepted_at=NOW, attempts=attempts, first_attempt_at=first_attempt_at,
+        urgency=STARTS.urgency(lane, NOW), accepted_at=NOW, since=NOW, attempts=attempts, failing_us=failing_us,
     )  # fmt: skip
 
 
@@ -144,7 +146,7 @@ def settlement(
 ) -> Settlement:
     """What a dispatcher settles with (or, if the order is not leased, the inspector)."""
     order = taken.order
-    made_attempt = not isinstance(outcome, Unchanged | CannotMap)
+    made_attempt = not isinstance(outcome, Unchanged | CannotMap | NotWanted)
     return Settlement(
         order_id=order.id,
         token=None if order.lease is None else order.lease.token,

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from relay.core.backlog import Waiting
-from relay.core.delivery import Delivery, HeadStarts, Lane, State
+from relay.core.condition import Condition
+from relay.core.delivery import TRANSITIONS, Delivery, HeadStarts, Lane, State
 from relay.core.instant import Instant
 from relay.core.order import Arrival, Disposition, Finding, Order
 from relay.core.sale import Reason
@@ -119,12 +120,197 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class LostEvent:
+    """An authentic event from which no order could be read, so that it can be read again."""
+
+    event: Event
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    """Those that its source reads an order from."""
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
     """Everything that is remembered of one order, oldest first."""
 
     order: Order
     events: Sequence[Event]
     attempts: Sequence[Attempt]
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What a person did: kept for ever, in the transaction that did it."""
+
+    at: Instant
+    by: str
+    what: str
+    """``pause``, ``resume``, ``replay`` or ``discard``."""
+    about: str
+    """A channel, an order, an event, or what was selected: ``channel main``, ``order 17``, ``code http_422`` …"""
+    why: str
+
+
+NO_ORDER = "no_order"
+"""The cause code that events have, as dead letters, from which no order could be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which dead letters: those for which everything that is given holds."""
+
+    code: str | None = None
+    """Of the cause; :data:`NO_ORDER` for events from which no order could be read."""
+    channel: str | None = None
+    """No event without an order has one."""
+    storefront: str | None = None
+    since: Instant | None = None
+    """Dead since then or later."""
+    until: Instant | None = None
+    """Dead since then or earlier."""
+
+    @property
+    def orders(self) -> bool:
+        """Whether it can select orders."""
+        return self.code != NO_ORDER
+
+    @property
+    def events(self) -> bool:
+        """Whether it can select events from which no order could be read."""
+        return self.code in (None, NO_ORDER) and self.channel is None
+
+
+EVERYTHING = Selection()
+
+
+@dataclass(frozen=True, slots=True)
+class DeadGroup:
+    """Dead letters with one cause, of one channel and storefront."""
+
+    code: str
+    channel: str | None
+    """``None`` for events from which no order could be read."""
+    storefront: str
+    count: int
+    first_at: Instant
+    """Since when the longest dead is dead."""
+    last_at: Instant
+    message: str
+    """Of the newest one's cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revival:
+    """Orders to be sent on their way again."""
+
+    order_ids: Sequence[int]
+    now: Instant
+    head_starts: Mapping[str, HeadStarts]
+    """By channel; the defaults where a channel is missing."""
+    lane: Lane | None = Lane.REPLAY
+    """``None``: each in the lane it had."""
+    code: str | None = None
+    """Only those whose cause has this code."""
+    deed: Deed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Revived:
+    """An order that waits again."""
+
+    channel: str
+    waiting: Waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Discarding:
+    """What needs nothing, as a person says."""
+
+    deed: Deed
+    order_ids: Sequence[int] = ()
+    event_ids: Sequence[int] = ()
+    states: frozenset[State] = frozenset(state for state in State if State.DISCARDED in TRANSITIONS[state])
+    """Only orders that are in one of these: one that lives again is not discarded by who saw it dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A bulk replay: durable, and goes on where it was when the relay starts again."""
+
+    id: int
+    selection: Selection
+    """Its ``until`` is at most the moment it began, so that what dies again meanwhile is not replayed endlessly."""
+    begun_at: Instant
+    by: str
+    why: str
+    total: int
+    """Dead letters that were selected when it began."""
+    revived: int = 0
+    left: int = 0
+    """Looked at, and left as they are: what they need is not there (no whole webhook, still not understood)."""
+    order_id: int = 0
+    """Orders up to this id are done."""
+    event_id: int = 0
+    """Events up to this id are done."""
+    ended_at: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """One step of a replay."""
+
+    replay: Replay
+    revived: Sequence[Revived]
+    more: bool
+    """Whether orders are left that it may select."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cutoffs:
+    """What is old enough to be forgotten."""
+
+    bodies: Instant
+    """Raw webhooks and sales, which hold personal data, of what is finished: received before this."""
+    finished: Instant
+    """Events, attempts and finished orders: before this."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPlace:
+    """How far a sweep has come; ids of the rows looked at last."""
+
+    event_id: int = 0
+    order_id: int = 0
+    attempt_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """One step of a sweep: how many of each were deleted, and where to go on."""
+
+    place: SweepPlace | None
+    """``None``: the sweep is complete."""
+    events: int = 0
+    bodies: int = 0
+    attempts: int = 0
+    orders: int = 0
+    sales: int = 0
+    held_s: float = 0.0
+    """How long the writer was held, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What the store takes, and what its disk has left, bytes."""
+
+    store: int
+    """The database file."""
+    wal: int
+    """The write-ahead log beside it."""
+    unused: int
+    """Inside the file, and not returned to the file system yet."""
+    disk_free: int
+    """For this user."""
 
 
 Tally = Mapping[tuple[str, State, Lane], int]
@@ -134,8 +320,10 @@ Tally = Mapping[tuple[str, State, Lane], int]
 class Store(Protocol):
     """What the relay needs of a store. Every look-up on the hot path is answered by an index."""
 
-    async def accept(self, arrival: Arrival) -> Receipt:
+    async def accept(self, arrival: Arrival, *, share: float = 1.0) -> Receipt:
         """Keep an authentic webhook; durable when this returns. Deduplicated in the same transaction.
+
+        ``share``: how much of the commit queue may be in use for it to be let in, from 0 to 1.
 
         Raises :class:`StoreFull` or :class:`StoreFailed`; then nothing is kept and nothing may be acknowledged.
         """
@@ -157,12 +345,82 @@ class Store(Protocol):
         """The most urgent of what waits for the channel, in order of urgency."""
         ...
 
-    async def wake(self, channel: str, now: Instant, limit: int) -> Sequence[Waiting]:
-        """Let sleeping deliveries wait whose time has come, the longest due first."""
+    async def wake(self, channel: str, now: Instant, limit: int, *, beyond: Instant | None = None) -> Sequence[Waiting]:
+        """Let sleeping deliveries wait whose time has come, the longest due first.
+
+        Also those that are due later than ``beyond``, which no delivery may be: they have outlived a clock that was
+        set back.
+        """
         ...
 
-    async def next_due(self, channel: str) -> Instant | None:
-        """When the next sleeping delivery is due."""
+    async def sleepers_due(self, channel: str) -> tuple[Instant, Instant] | None:
+        """When the first and the last sleeping delivery is due; ``None`` if none sleeps."""
+        ...
+
+    async def conditions(self) -> Mapping[str, Condition]:
+        """Every channel's condition that was kept."""
+        ...
+
+    async def keep(self, channel: str, condition: Condition, deed: Deed | None = None) -> None:
+        """Keep a channel's condition; and, in the same transaction, who changed it."""
+        ...
+
+    async def revive(self, revival: Revival) -> Sequence[Revived]:
+        """Let dead or discarded orders wait again that have a whole webhook; the others are left as they are."""
+        ...
+
+    async def discard(self, discarding: Discarding) -> tuple[Sequence[int], Sequence[int]]:
+        """Discard orders that are in one of the states named and not leased, and events from which no order could be
+        read; returns the ids of the orders and of the events that were."""
+        ...
+
+    async def understood(self, event_id: int, arrival: Arrival) -> Receipt | None:
+        """An event from which no order could be read is understood at last: it does to its order what it would have
+        done, in the ``replay`` lane. ``arrival.received_at`` is now; the event keeps the time it came at. ``None`` if
+        the event is not such a one (any more)."""
+        ...
+
+    async def begin_replay(self, selection: Selection, deed: Deed) -> Replay:
+        """Begin a bulk replay of what is selected and dead by ``deed.at``."""
+        ...
+
+    async def advance_replay(
+        self, replay_id: int, *, limit: int, now: Instant, head_starts: Mapping[str, HeadStarts]
+    ) -> Advanced | None:
+        """Revive the next orders of a replay, and remember in the same transaction how far it is. ``None`` if it has
+        ended or there is none of this id."""
+        ...
+
+    async def note_replay(
+        self, replay_id: int, *, event_id: int, revived: int, left: int, ended_at: Instant | None
+    ) -> Replay | None:
+        """Remember how far a replay is with events that name no order: the last one looked at, how many more were
+        revived and left. ``None`` if it has ended or there is none of this id."""
+        ...
+
+    async def replays(self, limit: int = 20, *, running: bool = False) -> Sequence[Replay]:
+        """Bulk replays, newest first; ``running``: only those that have not ended."""
+        ...
+
+    async def record(self, deed: Deed) -> None:
+        """Keep what a person did, where no other method does."""
+        ...
+
+    async def deeds(self, limit: int = 100) -> Sequence[Deed]:
+        """What persons did, newest first."""
+        ...
+
+    async def sweep(self, cutoffs: Cutoffs, place: SweepPlace, *, limit: int) -> Swept:
+        """Delete what is finished and old enough among the next ``limit`` rows: see
+        :mod:`relay.housekeeping` for what that is. Never what an unfinished order needs."""
+        ...
+
+    async def shrink(self, most_bytes: int) -> int:
+        """Return space that is not used to the file system, at most so many bytes; returns how many were."""
+        ...
+
+    async def size(self) -> Size | None:
+        """What the store takes; ``None`` if it has no disk."""
         ...
 
     async def tally(self) -> Tally:
@@ -181,8 +439,17 @@ class Store(Protocol):
         """One order's events and attempts."""
         ...
 
-    async def dead_letters(self, limit: int = 100) -> Sequence[Order | Event]:
+    async def dead_letters(self, limit: int = 100, selection: Selection = EVERYTHING) -> Sequence[Order | Event]:
         """What needs a person: dead orders, and authentic events from which no order could be read. Newest first."""
+        ...
+
+    async def dead_groups(self) -> Sequence[DeadGroup]:
+        """Dead letters by cause, the largest group first."""
+        ...
+
+    async def lost(self, *, after: int, limit: int, selection: Selection = EVERYTHING) -> Sequence[LostEvent]:
+        """Events from which no order could be read, with what is needed to read them again; ids above ``after``, in
+        their order."""
         ...
 
     async def lost_events(self, limit: int = 10_000) -> int:

@@ -39,18 +39,18 @@ class GroupCommit:
         """What the latest transaction failed with; ``None`` when it was committed."""
         return self._failure
 
-    def ask(self, command: Command, *, refusable: bool = False) -> asyncio.Future[Any]:
+    def ask(self, command: Command, *, share: float | None = None) -> asyncio.Future[Any]:
         """Put a command into the next transaction; the future is done when that is committed.
 
-        What is ``refusable`` is refused with :class:`StoreFull` when the queue is full; the relay's own bookkeeping
-        is not, because refusing it would only keep the queue full.
+        What has a ``share`` is refused with :class:`StoreFull` when so much of the queue is in use; the relay's own
+        bookkeeping has none, because refusing it would only keep the queue full.
         """
         if self._closing:
             raise StoreFailed("the store is closing")
-        if refusable and self._waiting >= self._queue_max:
+        if share is not None and self._waiting >= self._queue_max * share:
             raise StoreFull(f"{self._waiting} requests wait for a commit, and no more may")
         future: asyncio.Future[Any] = self._loop.create_future()
-        if refusable:
+        if share is not None:
             future.add_done_callback(self._let_in)
             self._waiting += 1
         self._queue.put((command, future))

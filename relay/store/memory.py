@@ -2,17 +2,56 @@
 the first promise: what it acknowledges is gone with the process.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from heapq import nsmallest
-from itertools import count, islice
+from itertools import islice
 
 from relay.core.backlog import Waiting
-from relay.core.delivery import Lane, State
+from relay.core.condition import Condition
+from relay.core.delivery import HeadStarts, Lane, State
 from relay.core.instant import Instant
-from relay.core.order import Arrival, Disposition, Order
-from relay.store import Attempt, Event, Receipt, Settled, Settlement, Taken, Tally, Timeline
-from relay.store.ledger import Ledger, key_of
+from relay.core.order import Arrival, Order
+from relay.store import (
+    EVERYTHING,
+    NO_ORDER,
+    Advanced,
+    Attempt,
+    Cutoffs,
+    DeadGroup,
+    Deed,
+    Discarding,
+    Event,
+    LostEvent,
+    Receipt,
+    Replay,
+    Revival,
+    Revived,
+    Selection,
+    Settled,
+    Settlement,
+    Size,
+    SweepPlace,
+    Swept,
+    Taken,
+    Tally,
+    Timeline,
+)
+from relay.store.ledger import Fresh, Ledger, Loaded, begun, is_lost, key_of, selects
+
+_UNDER_WAY = (State.WAITING, State.SLEEPING)
+_FINISHED = (State.SENT, State.DISCARDED)
+
+
+class _Numbers:
+    """1, 2, 3 …, from where another left off."""
+
+    def __init__(self, last: int = 0) -> None:
+        self.last = last
+
+    def next(self) -> int:
+        self.last += 1
+        return self.last
 
 
 class MemoryStore:
@@ -23,16 +62,35 @@ class MemoryStore:
         self._ids: dict[tuple[str, str], int] = {}
         self._events: dict[int, Event] = {}
         self._bodies: dict[int, bytes] = {}
+        self._headers: dict[int, Mapping[str, str]] = {}
         self._seen: dict[bytes, int] = {}
-        self._attempts: dict[int, list[Attempt]] = {}
+        self._attempts: dict[int, tuple[int, Attempt]] = {}
+        """By id: the order's, and what happened."""
         self._sales: dict[int, tuple[int, bytes]] = {}
-        self._event_ids = count(1)
-        self._order_ids = count(1)
-        self._tokens = count(1)
+        self._conditions: dict[str, Condition] = {}
+        self._replays: dict[int, Replay] = {}
+        self._deeds: list[Deed] = []
+        self._event_ids, self._order_ids, self._attempt_ids = _Numbers(), _Numbers(), _Numbers()
+        self._fresh = Fresh(self._event_ids.next, self._order_ids.next, _Numbers().next)
 
-    async def accept(self, arrival: Arrival) -> Receipt:
-        key = key_of(arrival)
-        ledger = self._ledger([] if key is None or key not in self._ids else [self._ids[key]])
+    def restarted(self) -> "MemoryStore":
+        """What a new process would find, had this store a disk: the leases are gone, and what was under way may have
+        been in flight. It shares nothing with this one."""
+        again = MemoryStore()
+        again._orders = {order.id: _after_a_crash(order) for order in self._orders.values()}
+        again._ids, again._events, again._bodies = dict(self._ids), dict(self._events), dict(self._bodies)
+        again._headers, again._seen, again._attempts = dict(self._headers), dict(self._seen), dict(self._attempts)
+        again._sales, again._conditions = dict(self._sales), dict(self._conditions)
+        again._replays, again._deeds = dict(self._replays), list(self._deeds)
+        again._event_ids.last, again._order_ids.last = self._event_ids.last, self._order_ids.last
+        again._attempt_ids.last = self._attempt_ids.last
+        return again
+
+    # -- what changes something ------------------------------------------------------------------------------------
+
+    async def accept(self, arrival: Arrival, *, share: float = 1.0) -> Receipt:
+        """Nothing waits here for a commit, so no share of the queue is ever in use."""
+        ledger = self._ledger(self._about(arrival))
         receipt = ledger.accept(arrival)
         self._save(ledger)
         return receipt
@@ -46,17 +104,106 @@ class MemoryStore:
                 return self._taken(leased)
         return None
 
-    async def look(self, order_id: int) -> Taken | None:
-        order = self._orders.get(order_id)
-        if order is None or order.lease is not None or order.state not in (State.WAITING, State.SLEEPING):
-            return None
-        return self._taken(order)
-
     async def settle(self, settlement: Settlement) -> Settled | None:
         ledger = self._ledger([settlement.order_id])
         settled = ledger.settle(settlement)
         self._save(ledger)
         return settled
+
+    async def wake(self, channel: str, now: Instant, limit: int, *, beyond: Instant | None = None) -> Sequence[Waiting]:
+        sleepers = sorted((order.due_at, order.id) for order in self._sleeping(channel))
+        due = [at for at in sleepers if at[0] <= now or (beyond is not None and at[0] > beyond)][:limit]
+        ledger = self._ledger([order_id for _, order_id in due])
+        woken = [waiting for _, order_id in due if (waiting := ledger.wake(order_id, now)) is not None]
+        self._save(ledger)
+        return woken
+
+    async def keep(self, channel: str, condition: Condition, deed: Deed | None = None) -> None:
+        self._conditions[channel] = condition
+        self._deeds += [] if deed is None else [deed]
+
+    async def revive(self, revival: Revival) -> Sequence[Revived]:
+        ledger = self._ledger(revival.order_ids)
+        revived = ledger.revive(revival)
+        self._save(ledger)
+        return revived
+
+    async def discard(self, discarding: Discarding) -> tuple[Sequence[int], Sequence[int]]:
+        ledger = self._ledger(discarding.order_ids)
+        discarded = ledger.discard(discarding)
+        self._save(ledger)
+        return discarded
+
+    async def understood(self, event_id: int, arrival: Arrival) -> Receipt | None:
+        ledger = self._ledger(self._about(arrival))
+        receipt = ledger.understood(event_id, arrival)
+        self._save(ledger)
+        return receipt
+
+    async def begin_replay(self, selection: Selection, deed: Deed) -> Replay:
+        replay = begun(selection, deed, replay_id=len(self._replays) + 1, total=0)
+        replay = replace(replay, total=sum(1 for _ in self._dead(replay.selection)))
+        self._replays[replay.id] = replay
+        self._deeds.append(deed)
+        return replay
+
+    async def advance_replay(
+        self, replay_id: int, *, limit: int, now: Instant, head_starts: Mapping[str, HeadStarts]
+    ) -> Advanced | None:
+        replay = self._replays.get(replay_id)
+        if replay is None:
+            return None
+        letters = self._dead(replay.selection)
+        above = sorted(o.id for o in letters if isinstance(o, Order) and o.id > replay.order_id)
+        ledger = self._ledger(above[:limit])
+        advanced = ledger.advance(replay_id, above[:limit], now=now, head_starts=head_starts)
+        self._save(ledger)
+        return None if advanced is None else Advanced(*advanced, more=len(above) > limit)
+
+    async def note_replay(
+        self, replay_id: int, *, event_id: int, revived: int, left: int, ended_at: Instant | None
+    ) -> Replay | None:
+        ledger = self._ledger([])
+        replay = ledger.note_replay(replay_id, event_id=event_id, revived=revived, left=left, ended_at=ended_at)
+        self._save(ledger)
+        return replay
+
+    async def sweep(self, cutoffs: Cutoffs, place: SweepPlace, *, limit: int) -> Swept:
+        limit = max(1, limit)
+        event_ids, more_events = _page(self._events, place.event_id, limit)
+        attempt_ids, more_attempts = _page(self._attempts, place.attempt_id, limit)
+        swept = self._sweep_events(event_ids, cutoffs)
+        swept = replace(swept, attempts=self._sweep_attempts(attempt_ids, cutoffs))
+        place = replace(
+            place,
+            event_id=max((place.event_id, *event_ids)),
+            attempt_id=max((place.attempt_id, *attempt_ids)),
+        )
+        if more_events or more_attempts:
+            return replace(swept, place=place)
+        order_ids, more_orders = _page(self._orders, place.order_id, limit)
+        swept = self._sweep_orders(order_ids, cutoffs, swept)
+        return replace(swept, place=replace(place, order_id=max(order_ids)) if more_orders else None)
+
+    async def shrink(self, most_bytes: int) -> int:
+        return 0
+
+    async def probe(self) -> None:
+        """It always works."""
+
+    def failure(self) -> str | None:
+        return None
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    # -- look-ups --------------------------------------------------------------------------------------------------
+
+    async def look(self, order_id: int) -> Taken | None:
+        order = self._orders.get(order_id)
+        if order is None or order.lease is not None or order.state not in _UNDER_WAY:
+            return None
+        return self._taken(order) if order.event_id in self._bodies else None
 
     async def head(self, channel: str, limit: int) -> Sequence[Waiting]:
         waiting = (
@@ -66,15 +213,22 @@ class MemoryStore:
         )
         return nsmallest(limit, waiting)
 
-    async def wake(self, channel: str, now: Instant, limit: int) -> Sequence[Waiting]:
-        due = sorted((order.due_at, order.id) for order in self._sleeping(channel) if order.due_at <= now)[:limit]
-        ledger = self._ledger([order_id for _, order_id in due])
-        woken = [waiting for _, order_id in due if (waiting := ledger.wake(order_id)) is not None]
-        self._save(ledger)
-        return woken
+    async def sleepers_due(self, channel: str) -> tuple[Instant, Instant] | None:
+        due = [order.due_at for order in self._sleeping(channel)]
+        return (min(due), max(due)) if due else None
 
-    async def next_due(self, channel: str) -> Instant | None:
-        return min((order.due_at for order in self._sleeping(channel)), default=None)
+    async def conditions(self) -> Mapping[str, Condition]:
+        return dict(self._conditions)
+
+    async def replays(self, limit: int = 20, *, running: bool = False) -> Sequence[Replay]:
+        newest_first = reversed(self._replays.values())
+        return list(islice((replay for replay in newest_first if replay.ended_at is None or not running), limit))
+
+    async def record(self, deed: Deed) -> None:
+        self._deeds.append(deed)
+
+    async def deeds(self, limit: int = 100) -> Sequence[Deed]:
+        return list(islice(reversed(self._deeds), limit))
 
     async def tally(self) -> Tally:
         tally: dict[tuple[str, State, Lane], int] = {}
@@ -100,15 +254,34 @@ class MemoryStore:
         if order is None:
             return None
         events = [event for event in self._events.values() if event.order_id == order_id]
-        return Timeline(order, events[-limit:], self._attempts.get(order_id, [])[-limit:])
+        attempts = [attempt for of, attempt in self._attempts.values() if of == order_id]
+        return Timeline(order, events[-limit:], attempts[-limit:])
 
-    async def dead_letters(self, limit: int = 100) -> Sequence[Order | Event]:
-        dead = [order for order in self._orders.values() if order.state is State.DEAD]
-        lost: list[Order | Event] = [event for event in self._events.values() if _is_lost(event)]
-        return [*reversed(lost), *reversed(dead)][:limit]
+    async def dead_letters(self, limit: int = 100, selection: Selection = EVERYTHING) -> Sequence[Order | Event]:
+        def when(letter: Order | Event) -> tuple[Instant, bool, int]:
+            return _dead_since(letter), isinstance(letter, Event), letter.id
+
+        return sorted(self._dead(selection), key=when, reverse=True)[:limit]
+
+    async def dead_groups(self) -> Sequence[DeadGroup]:
+        groups: dict[tuple[str, str | None, str], list[Order | Event]] = {}
+        for letter in reversed(await self.dead_letters(len(self._orders) + len(self._events))):
+            groups.setdefault(_group_of(letter), []).append(letter)
+        told = [
+            DeadGroup(*group, len(letters), _dead_since(letters[0]), _dead_since(letters[-1]), _said_of(letters[-1]))
+            for group, letters in groups.items()
+        ]
+        return sorted(told, key=lambda group: (-group.count, group.code, group.channel or "", group.storefront))
+
+    async def lost(self, *, after: int, limit: int, selection: Selection = EVERYTHING) -> Sequence[LostEvent]:
+        lost = (letter for letter in self._dead(selection) if isinstance(letter, Event) and letter.id > after)
+        return [
+            LostEvent(event, self._bodies.get(event.id, b""), dict(self._headers.get(event.id, {})))
+            for event in islice(lost, limit)
+        ]
 
     async def lost_events(self, limit: int = 10_000) -> int:
-        return min(limit, sum(map(_is_lost, self._events.values())))
+        return min(limit, sum(map(is_lost, self._events.values())))
 
     async def body(self, event_id: int) -> bytes | None:
         return self._bodies.get(event_id)
@@ -117,14 +290,10 @@ class MemoryStore:
         _, sale = self._sales.get(order_id, (0, None))
         return sale
 
-    async def probe(self) -> None:
-        """It always works."""
-
-    def failure(self) -> str | None:
+    async def size(self) -> Size | None:
         return None
 
-    async def close(self) -> None:
-        """Nothing to let go of."""
+    # -- how -------------------------------------------------------------------------------------------------------
 
     def _sleeping(self, channel: str) -> list[Order]:
         return [o for o in self._orders.values() if o.state is State.SLEEPING and o.channel == channel]
@@ -132,16 +301,28 @@ class MemoryStore:
     def _taken(self, order: Order) -> Taken | None:
         if order.event_id is None:
             return None
-        return Taken(order, self._events[order.event_id].topic, self._bodies.get(order.event_id, b""))
+        if order.event_id not in self._bodies:
+            return Taken(order, "", b"")
+        return Taken(order, self._events[order.event_id].topic, self._bodies[order.event_id])
+
+    def _dead(self, selection: Selection) -> Iterable[Order | Event]:
+        """Dead letters that are selected, in the order of their ids."""
+        yield from (o for o in self._orders.values() if o.state is State.DEAD and selects(selection, o))
+        yield from (e for e in self._events.values() if is_lost(e) and selects(selection, e))
+
+    def _about(self, arrival: Arrival) -> Sequence[int]:
+        key = key_of(arrival)
+        return [] if key is None or key not in self._ids else [self._ids[key]]
 
     def _ledger(self, order_ids: Sequence[int]) -> Ledger:
-        return Ledger(
-            orders=[self._orders[order_id] for order_id in order_ids if order_id in self._orders],
-            seen=self._seen,
-            new_event_id=self._event_ids.__next__,
-            new_order_id=self._order_ids.__next__,
-            new_token=self._tokens.__next__,
+        loaded = Loaded(
+            [self._orders[order_id] for order_id in order_ids if order_id in self._orders],
+            self._seen,
+            self._events,
+            self._bodies,
+            self._replays,
         )
+        return Ledger(loaded, self._fresh)
 
     def _save(self, ledger: Ledger) -> None:
         self._orders.update(ledger.leased)
@@ -152,15 +333,108 @@ class MemoryStore:
             self._events[kept.event.id] = kept.event
             if kept.body is not None:
                 self._bodies[kept.event.id] = kept.body
+            if kept.headers:
+                self._headers[kept.event.id] = dict(kept.headers)
+        for event in ledger.amended.values():
+            self._events[event.id] = event
+            self._headers.pop(event.id, None)
         for order_id, attempt in ledger.attempts:
-            self._attempts.setdefault(order_id, []).append(attempt)
+            self._attempts[self._attempt_ids.next()] = (order_id, attempt)
         self._sales.update(ledger.sales)
         for order_id, revision, finding in ledger.findings:
             for event in list(self._events.values()):
                 if event.order_id == order_id and event.revision == revision:
                     amended = replace(event, disposition=finding.disposition, reasons=finding.reasons)
                     self._events[event.id] = amended
+        self._replays.update(ledger.replays)
+        self._deeds += ledger.deeds
+
+    # -- forgetting ------------------------------------------------------------------------------------------------
+
+    def _sweep_events(self, event_ids: Sequence[int], cutoffs: Cutoffs) -> Swept:
+        events = bodies = 0
+        for event in [self._events[event_id] for event_id in event_ids]:
+            if is_lost(event):
+                continue
+            needed = self._unfinished(event.order_id)
+            newest_whole = needed is not None and needed.event_id == event.id
+            newest = needed is not None and needed.revision == event.revision
+            if event.received_at < cutoffs.finished and not newest_whole and not newest:
+                bodies += self._forget_event(event.id)
+                events += 1
+            elif event.received_at < cutoffs.bodies and not newest_whole:
+                bodies += self._bodies.pop(event.id, None) is not None
+        return Swept(None, events=events, bodies=bodies)
+
+    def _sweep_attempts(self, attempt_ids: Sequence[int], cutoffs: Cutoffs) -> int:
+        old = [
+            attempt_id
+            for attempt_id, (order_id, attempt) in ((i, self._attempts[i]) for i in attempt_ids)
+            if attempt.started_at < cutoffs.finished and self._unfinished(order_id) is None
+        ]
+        for attempt_id in old:
+            del self._attempts[attempt_id]
+        return len(old)
+
+    def _sweep_orders(self, order_ids: Sequence[int], cutoffs: Cutoffs, swept: Swept) -> Swept:
+        for order in [self._orders[order_id] for order_id in order_ids]:
+            if order.state not in _FINISHED:
+                continue
+            events = [event for event in self._events.values() if event.order_id == order.id]
+            if order.since < cutoffs.finished and all(event.received_at < cutoffs.finished for event in events):
+                attempts = [i for i, (order_id, _) in self._attempts.items() if order_id == order.id]
+                for attempt_id in attempts:
+                    del self._attempts[attempt_id]
+                bodies = sum(self._forget_event(event.id) for event in events)
+                sales = self._sales.pop(order.id, None) is not None
+                del self._orders[order.id], self._ids[order.storefront, order.external_id]
+                swept = replace(
+                    swept,
+                    events=swept.events + len(events),
+                    bodies=swept.bodies + bodies,
+                    attempts=swept.attempts + len(attempts),
+                    orders=swept.orders + 1,
+                    sales=swept.sales + sales,
+                )
+            elif order.since < cutoffs.bodies:
+                swept = replace(swept, sales=swept.sales + (self._sales.pop(order.id, None) is not None))
+        return swept
+
+    def _unfinished(self, order_id: int | None) -> Order | None:
+        order = None if order_id is None else self._orders.get(order_id)
+        return None if order is None or order.state in _FINISHED else order
+
+    def _forget_event(self, event_id: int) -> bool:
+        """Forget it with everything it has; returns whether that was a body too."""
+        del self._events[event_id]
+        self._headers.pop(event_id, None)
+        for digest in [digest for digest, of in self._seen.items() if of == event_id]:
+            del self._seen[digest]
+        return self._bodies.pop(event_id, None) is not None
 
 
-def _is_lost(event: Event) -> bool:
-    return event.order_id is None and event.disposition is Disposition.QUARANTINED
+def _after_a_crash(order: Order) -> Order:
+    certain = order.delivered_digest if order.state not in _UNDER_WAY else None
+    return replace(order, lease=None, delivered_digest=certain)
+
+
+def _page(rows: Mapping[int, object], after: int, limit: int) -> tuple[Sequence[int], bool]:
+    """The next ids above one, and whether there are more."""
+    above = nsmallest(limit + 1, (row_id for row_id in rows if row_id > after))
+    return above[:limit], len(above) > limit
+
+
+def _dead_since(letter: Order | Event) -> Instant:
+    return letter.since if isinstance(letter, Order) else letter.received_at
+
+
+def _group_of(letter: Order | Event) -> tuple[str, str | None, str]:
+    if isinstance(letter, Event):
+        return NO_ORDER, None, letter.storefront
+    return "" if letter.cause is None else letter.cause.code, letter.channel, letter.storefront
+
+
+def _said_of(letter: Order | Event) -> str:
+    if isinstance(letter, Event):
+        return "; ".join(reason.message for reason in letter.reasons)
+    return "" if letter.cause is None else letter.cause.message

@@ -16,7 +16,7 @@ class Place:
     name: str
     """``delivered``, ``superseded``, ``waiting``, ``in flight``, ``sleeping``, ``held``, ``dead``, ``discarded``, or
     the disposition of an event that goes nowhere: ``duplicate``, ``stale``, ``unchanged``, ``ignored``,
-    ``quarantined``."""
+    ``quarantined``, ``discarded``."""
     words: str
     """The same for a person."""
 
@@ -44,6 +44,8 @@ def of_order(order: Order) -> Place:
     if order.lease is not None:
         return Place("in flight", f"revision {order.lease.revision} is being sent")
     cause = "" if order.cause is None else f"{order.cause.code}: {order.cause.message}"
+    if order.state is State.DISCARDED and order.cause is not None:
+        cause = order.cause.message  # by whom, and why
     match order.state:
         case State.SENT:
             return Place("delivered", f"Jetti has revision {order.delivered_revision}")

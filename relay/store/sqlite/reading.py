@@ -1,0 +1,240 @@
+"""Look-ups: each is given a connection that sees one snapshot."""
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from heapq import merge
+from itertools import islice
+
+from relay.core.backlog import Waiting
+from relay.core.condition import Condition, decode
+from relay.core.delivery import Lane, State
+from relay.core.instant import Instant
+from relay.core.order import Order
+from relay.store import (
+    NO_ORDER,
+    Attempt,
+    DeadGroup,
+    Deed,
+    Event,
+    LostEvent,
+    Replay,
+    Selection,
+    Tally,
+    Timeline,
+)
+from relay.store.sqlite.rows import (
+    ATTEMPTS,
+    DEEDS,
+    EVENTS,
+    LOST,
+    ORDERS,
+    REPLAYS,
+    Row,
+    event_of,
+    headers_of,
+    reasons_of,
+    replay_of,
+    unpacked,
+    waiting_of,
+)
+
+Reader = sqlite3.Connection
+AsOrder = Callable[[Row], Order]
+
+_HEAD = """SELECT urgency, id FROM orders WHERE state = 'waiting' AND channel = ? AND lane = ?
+           ORDER BY urgency, id LIMIT ?"""
+_OLDEST_DUE = """SELECT due_at FROM orders WHERE state = 'waiting' AND channel = ? AND lane = ?
+                 ORDER BY urgency, id LIMIT 1"""
+_SLEEPERS_DUE = """SELECT (SELECT min(due_at) FROM orders WHERE state = 'sleeping' AND channel = :channel),
+                          (SELECT max(due_at) FROM orders WHERE state = 'sleeping' AND channel = :channel)"""
+_ORDER = f"SELECT {ORDERS} FROM orders WHERE id = ?"  # noqa: S608 - our own names, here and below
+_FIND = f"SELECT {ORDERS} FROM orders WHERE reference = ? OR external_id = ? ORDER BY id DESC LIMIT ?"  # noqa: S608
+_TIMELINE_EVENTS = f"SELECT {EVENTS} FROM events WHERE order_id = ? ORDER BY id DESC LIMIT ?"  # noqa: S608
+_TIMELINE_ATTEMPTS = f"SELECT {ATTEMPTS} FROM attempts WHERE order_id = ? ORDER BY id DESC LIMIT ?"  # noqa: S608
+_COUNT_LOST = f"SELECT 1 FROM events INDEXED BY events_lost_since WHERE {LOST} LIMIT ?"  # noqa: S608
+_DEAD_GROUPS = """
+    SELECT coalesce(cause_code, ''), channel, storefront, count(*), min(since), max(since),
+        coalesce((SELECT cause_message FROM orders newest WHERE newest.state = 'dead'
+            AND newest.cause_code IS dead.cause_code AND newest.channel = dead.channel
+            AND newest.storefront = dead.storefront
+            ORDER BY newest.since DESC, newest.id DESC LIMIT 1), '')
+    FROM orders dead INDEXED BY orders_dead_cause WHERE state = 'dead' GROUP BY cause_code, channel, storefront"""
+_LOST_GROUPS = f"""
+    SELECT storefront, count(*), min(received_at), max(received_at),
+        (SELECT reasons FROM events newest INDEXED BY events_lost_since
+            WHERE {LOST} AND newest.storefront = lost.storefront
+            ORDER BY newest.received_at DESC, newest.id DESC LIMIT 1)
+    FROM events lost INDEXED BY events_lost_since WHERE {LOST} GROUP BY storefront"""  # noqa: S608
+
+
+def order(reader: Reader, as_order: AsOrder, order_id: int) -> Order | None:
+    row = reader.execute(_ORDER, (order_id,)).fetchone()
+    return None if row is None else as_order(row)
+
+
+def head(reader: Reader, channel: str, limit: int, leased: frozenset[int]) -> Sequence[Waiting]:
+    # What is leased still waits in the table: ask for as many more.
+    more = limit + len(leased)
+    lanes = [map(waiting_of, reader.execute(_HEAD, (channel, lane, more)).fetchall()) for lane in Lane]
+    return list(islice((waiting for waiting in merge(*lanes) if waiting.order_id not in leased), limit))
+
+
+def sleepers_due(reader: Reader, channel: str) -> tuple[Instant, Instant] | None:
+    first, last = reader.execute(_SLEEPERS_DUE, {"channel": channel}).fetchone()
+    return None if first is None else (first, last)
+
+
+def conditions(reader: Reader) -> Mapping[str, Condition]:
+    return {name: decode(condition) for name, condition in reader.execute("SELECT name, condition FROM channels")}
+
+
+def tally(reader: Reader) -> Tally:
+    rows = reader.execute("SELECT channel, state, lane, orders FROM tally WHERE orders > 0")
+    return {(channel, State(state), Lane(lane)): orders for channel, state, lane, orders in rows}
+
+
+def oldest_due(reader: Reader) -> Mapping[tuple[str, Lane], Instant]:
+    channels = [channel for (channel,) in reader.execute("SELECT DISTINCT channel FROM tally")]
+    asked = [(channel, lane) for channel in channels for lane in Lane]
+    found = [(at, reader.execute(_OLDEST_DUE, at).fetchone()) for at in asked]
+    return {at: row[0] for at, row in found if row is not None}
+
+
+def find(reader: Reader, as_order: AsOrder, reference: str, limit: int) -> Sequence[Order]:
+    return [as_order(row) for row in reader.execute(_FIND, (reference, reference, limit))]
+
+
+def timeline(reader: Reader, as_order: AsOrder, order_id: int, limit: int) -> Timeline | None:
+    known = order(reader, as_order, order_id)
+    if known is None:
+        return None
+    events = reader.execute(_TIMELINE_EVENTS, (order_id, limit)).fetchall()
+    attempts = reader.execute(_TIMELINE_ATTEMPTS, (order_id, limit)).fetchall()
+    return Timeline(known, [event_of(e) for e in reversed(events)], [Attempt(*a) for a in reversed(attempts)])
+
+
+# -- dead letters ----------------------------------------------------------------------------------------------------
+#
+# Told by which index: the planner does not know that next to nothing is dead.
+
+
+def dead_letters(reader: Reader, as_order: AsOrder, limit: int, selection: Selection) -> Sequence[Order | Event]:
+    letters: list[tuple[Instant, bool, int, Order | Event]] = []
+    if selection.orders:
+        dead = map(as_order, _newest_first(reader, ORDERS, "orders", "since", limit, selection))
+        letters += [(letter.since, False, letter.id, letter) for letter in dead]
+    if selection.events:
+        lost_ones = map(event_of, _newest_first(reader, EVENTS, "events", "received_at", limit, selection))
+        letters += [(letter.received_at, True, letter.id, letter) for letter in lost_ones]
+    newest_first = sorted(letters, key=lambda letter: letter[:3], reverse=True)
+    return [letter for *_, letter in newest_first[:limit]]
+
+
+def _newest_first(
+    reader: Reader, columns: str, table: str, when: str, limit: int, selection: Selection
+) -> sqlite3.Cursor:
+    """The newest ones are found in the index alone, and only they are read."""
+    index, where, asked = _orders_where(selection) if table == "orders" else _events_where(selection)
+    query = f"""SELECT {columns} FROM {table} WHERE id IN (
+                    SELECT id FROM {table} INDEXED BY {index} WHERE {where} ORDER BY {when} DESC, id DESC LIMIT ?)
+                ORDER BY {when} DESC, id DESC"""  # noqa: S608
+    return reader.execute(query, (*asked, limit))
+
+
+def dead_groups(reader: Reader) -> Sequence[DeadGroup]:
+    groups = [DeadGroup(*row) for row in reader.execute(_DEAD_GROUPS)]
+    for storefront, count, first_at, last_at, reasons in reader.execute(_LOST_GROUPS):
+        said = "; ".join(reason.message for reason in reasons_of(reasons))
+        groups.append(DeadGroup(NO_ORDER, None, storefront, count, first_at, last_at, said))
+    return sorted(groups, key=lambda group: (-group.count, group.code, group.channel or "", group.storefront))
+
+
+def count_dead(reader: Reader, selection: Selection) -> int:
+    """How many dead letters are selected."""
+    total = 0
+    for wanted, table, (index, where, asked) in (
+        (selection.orders, "orders", _orders_where(selection)),
+        (selection.events, "events", _events_where(selection)),
+    ):
+        if wanted:
+            query = f"SELECT count(*) FROM {table} INDEXED BY {index} WHERE {where}"  # noqa: S608
+            (counted,) = reader.execute(query, asked).fetchone()
+            total += counted
+    return total
+
+
+def dead_above(reader: Reader, order_id: int, selection: Selection, limit: int) -> Sequence[int]:
+    """Ids of the next dead orders that are selected, in the order of their ids."""
+    if not selection.orders:
+        return []
+    _, where, asked = _orders_where(selection)
+    query = f"SELECT id FROM orders INDEXED BY orders_dead WHERE {where} AND id > ? ORDER BY id LIMIT ?"  # noqa: S608
+    return [row[0] for row in reader.execute(query, (*asked, order_id, limit))]
+
+
+def lost(reader: Reader, after: int, limit: int, selection: Selection) -> Sequence[LostEvent]:
+    if not selection.events:
+        return []
+    _, where, asked = _events_where(selection)
+    query = f"""SELECT {EVENTS}, body, headers FROM events INDEXED BY events_lost LEFT JOIN bodies ON event_id = id
+                WHERE {where} AND id > ? ORDER BY id LIMIT ?"""  # noqa: S608
+    return [
+        LostEvent(event_of(row), b"" if body is None else unpacked(body), headers_of(headers))
+        for *row, body, headers in reader.execute(query, (*asked, after, limit))
+    ]
+
+
+def count_lost(reader: Reader, limit: int) -> int:
+    return len(reader.execute(_COUNT_LOST, (limit,)).fetchall())
+
+
+def _orders_where(selection: Selection) -> tuple[str, str, list[object]]:
+    """The index that has all of it, the condition, and its values."""
+    by_time = (selection.code, selection.channel, selection.storefront) == (None, None, None)
+    where, asked = _where(
+        "state = 'dead'",
+        {
+            "cause_code = ?": selection.code,
+            "channel = ?": selection.channel,
+            "storefront = ?": selection.storefront,
+            "since >= ?": selection.since,
+            "since <= ?": selection.until,
+        },
+    )
+    return "orders_dead_since" if by_time else "orders_dead_cause", where, asked
+
+
+def _events_where(selection: Selection) -> tuple[str, str, list[object]]:
+    """The same, of events from which no order could be read."""
+    where, asked = _where(
+        LOST,
+        {
+            "storefront = ?": selection.storefront,
+            "received_at >= ?": selection.since,
+            "received_at <= ?": selection.until,
+        },
+    )
+    return "events_lost_since", where, asked
+
+
+def _where(always: str, terms: Mapping[str, object]) -> tuple[str, list[object]]:
+    given = {term: value for term, value in terms.items() if value is not None}
+    return " AND ".join([always, *given]), list(given.values())
+
+
+# -- what persons did, and what goes on ------------------------------------------------------------------------------
+
+
+def deeds(reader: Reader, limit: int) -> Sequence[Deed]:
+    return [Deed(*row) for row in reader.execute(f"SELECT {DEEDS} FROM deeds ORDER BY id DESC LIMIT ?", (limit,))]  # noqa: S608
+
+
+def replay(reader: Reader, replay_id: int) -> Replay | None:
+    row = reader.execute(f"SELECT {REPLAYS} FROM replays WHERE id = ?", (replay_id,)).fetchone()  # noqa: S608
+    return None if row is None else replay_of(row)
+
+
+def replays(reader: Reader, limit: int, *, running: bool) -> Sequence[Replay]:
+    which = "WHERE ended_at IS NULL" if running else ""
+    query = f"SELECT {REPLAYS} FROM replays {which} ORDER BY id DESC LIMIT ?"  # noqa: S608
+    return [replay_of(row) for row in reader.execute(query, (limit,))]
