@@ -6,15 +6,16 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version as version_of
 
 from aiohttp import web
 from pydantic import SecretStr
 
-from relay.api import ChannelView, View, api
+from relay.api import View, api
 from relay.clock import Clock, SystemClock
 from relay.config import Channel as ChannelSettings
-from relay.config import NativeStorefront, Settings, ShopifyStorefront
+from relay.config import ConfigError, NativeStorefront, Secrets, Settings, ShopifyStorefront, current_secrets
 from relay.core.delivery import State
 from relay.core.events import Happening, Observer, Started, Stopped, Stopping, Warned
 from relay.core.mapping import Maker
@@ -22,20 +23,27 @@ from relay.core.pace import Mode
 from relay.core.sources import Source
 from relay.core.sources.native import Native
 from relay.core.sources.shopify import Shopify
+from relay.desk import Desk
 from relay.destination import Destination, Endpoint, async_headers, session, sync_headers
 from relay.dispatch import Channel, Dispatcher
+from relay.guard import Gate, Guard, Room
+from relay.housekeeping import Housekeeper, Retention
 from relay.ingest import Door, Ingest, Limits
 from relay.inspector import Inspector
 from relay.listener import Bounds, Listener
 from relay.observe.logs import Gathered, Logs, libraries_in, logger
-from relay.observe.metrics import CONTENT_TYPE, ChannelFigures, Metrics
-from relay.store import Receipt, Store, StoreError
+from relay.observe.metrics import Metrics
+from relay.replayer import Reader, Replayer
+from relay.store import Receipt, Revived, Store, StoreError
 from relay.store.memory import MemoryStore
 from relay.store.sqlite import SqliteStore
 
 VERSION = version_of("order-relay")
 
 _PROBE_S = 2.0
+_DAY_S = 86_400.0
+_BUSY = 0.05
+"""Of the commit queue in use: then housekeeping gives way."""
 
 AnyStorefront = ShopifyStorefront | NativeStorefront
 
@@ -48,6 +56,7 @@ class Relay:
     private_url: str
     store: Store
     dispatchers: Mapping[str, Dispatcher] = field(repr=False)
+    guard: Guard | None = field(default=None, repr=False)
     stopping: bool = False
 
 
@@ -93,9 +102,12 @@ async def running(
             for name, channel in settings.channels.items()
         }
         relay = Relay("", "", store, dispatchers)
-        ingest, inspector = _way_in(settings, relay, makers, clock, observe)
-        watching.append(inspector)
-        private = await _private(settings, relay, metrics, clock, observe, stack)
+        ingest, inspector, guard = _way_in(settings, relay, makers, clock, observe)
+        watching += [inspector, guard]
+        housekeeper = _housekeeper(settings, store, ingest, clock, observe)
+        replayer = _replayer(settings, relay, makers, clock, observe)
+        desk = Desk(store, dispatchers, guard, replayer, metrics, clock)
+        private = await _private(settings, relay, desk, observe, stack)
         public = Listener(ingest, _bounds(settings), observe)
         host, port = await public.open(settings.public.listen.host, settings.public.listen.port)
         stack.push_async_callback(public.close, 0.0)
@@ -111,6 +123,9 @@ async def running(
         async with asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(dispatcher.run()) for dispatcher in dispatchers.values()]
             loops.append(tasks.create_task(inspector.run()))
+            loops.append(tasks.create_task(guard.run()))
+            loops.append(tasks.create_task(housekeeper.run()))
+            loops.append(tasks.create_task(replayer.run()))
             loops.append(tasks.create_task(_until_mended(store, clock)))
             try:
                 yield relay
@@ -166,11 +181,12 @@ async def _stop(
 
 def _way_in(
     settings: Settings, relay: Relay, makers: Mapping[str, Maker], clock: Clock, observe: Observer
-) -> tuple[Ingest, Inspector]:
+) -> tuple[Ingest, Inspector, Guard]:
     limits = Limits(
         body_max_bytes=settings.public.body_max_bytes,
         body_timeout_s=settings.public.body_timeout_s,
         retry_after_s=settings.public.retry_after_s,
+        queue_max=settings.public.queue_max,
     )
     inspector = Inspector(relay.store, makers.get, clock, observe)
 
@@ -181,45 +197,56 @@ def _way_in(
             inspector.offer(receipt.order_id)
 
     doors = {name: _door(name, storefront, settings, makers[name]) for name, storefront in settings.storefronts.items()}
-    ingest = Ingest(doors, relay.store.accept, hand_on, limits, clock, observe)
-    return ingest, inspector
+    gates = {name: Gate(s.channel, s.refuse_at) for name, s in settings.storefronts.items()}
+    backlog_max = {name: channel.backlog_max for name, channel in settings.channels.items()}
+    room = Room(backlog_max, settings.store.disk_free_min_bytes)
+    guard = relay.guard = Guard(gates, room, relay.store, lambda: ingest.queue_share, clock, observe)
+    ingest = Ingest(doors, relay.store.accept, hand_on, guard.refusal, limits, clock, observe)
+    return ingest, inspector, guard
 
 
-async def _private(
-    settings: Settings, relay: Relay, metrics: Metrics, clock: Clock, observe: Observer, stack: AsyncExitStack
-) -> str:
+def _housekeeper(settings: Settings, store: Store, ingest: Ingest, clock: Clock, observe: Observer) -> Housekeeper:
+    retention = settings.retention
+    kept = Retention(retention.bodies_days * _DAY_S, retention.finished_days * _DAY_S, retention.sweep_every_s)
+    return Housekeeper(store, kept, lambda: ingest.queue_share > _BUSY, clock, observe)
+
+
+def _replayer(
+    settings: Settings, relay: Relay, makers: Mapping[str, Maker], clock: Clock, observe: Observer
+) -> Replayer:
+    head_starts = {name: channel.head_starts for name, channel in settings.channels.items()}
+    readers = {
+        name: Reader(makers[name].source, s.channel, head_starts[s.channel], s.new_order_window_s)
+        for name, s in settings.storefronts.items()
+    }
+
+    def offer(revived: Revived) -> None:
+        if revived.channel in relay.dispatchers:  # of one that is not configured any more, nobody sends it
+            relay.dispatchers[revived.channel].offer(revived.waiting)
+
+    return Replayer(relay.store, readers, head_starts, offer, clock, observe)
+
+
+async def _private(settings: Settings, relay: Relay, desk: Desk, observe: Observer, stack: AsyncExitStack) -> str:
     """Open the private listener; its address."""
 
-    async def exposed() -> tuple[bytes, str]:
-        figures = {
-            name: ChannelFigures(d.in_flight, d.paused_s, d.rate, d.channel.pace.ceiling(d.channel.mode))
-            for name, d in relay.dispatchers.items()
-        }
-        tally, oldest = await relay.store.tally(), await relay.store.oldest_due()
-        return metrics.expose(tally=tally, oldest_due=oldest, figures=figures, now=clock.now()), CONTENT_TYPE
-
-    def channels() -> Mapping[str, ChannelView]:
-        return {
-            name: ChannelView(d.channel.mode.value, d.rate, d.in_flight, d.paused_s, d.paused_cause, d.trouble)
-            for name, d in relay.dispatchers.items()
-        }
-
     def not_ready() -> Sequence[str]:
-        failure = relay.store.failure()
-        reasons = [f"the store cannot commit: {failure}"] if failure else []
-        return [*reasons, "stopping"] if relay.stopping else reasons
+        return [*desk.not_ready(), *(["stopping"] if relay.stopping else [])]
 
     view = View(
         version=VERSION,
-        started_at=clock.now(),
+        started_at=desk.clock.now(),
         store_url=settings.store.url,
         storefronts={n: {"kind": s.kind, "channel": s.channel} for n, s in settings.storefronts.items()},
-        channels=channels,
+        channels=desk.channels,
         not_ready=not_ready,
-        metrics=exposed,
+        metrics=desk.exposed,
+        hands=desk.hands,
+        limits=desk.limits,
+        host=settings.private.listen.host,
         token=_shown(settings.private.token) or None,
     )
-    runner = web.AppRunner(api(view, relay.store, clock, observe), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(api(view, relay.store, desk.clock, observe), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     await web.TCPSite(runner, settings.private.listen.host, settings.private.listen.port).start()
@@ -241,22 +268,33 @@ async def _dispatcher(
         mode=settings.import_mode,
         pace=settings.pace,
         retry=settings.retry_policy,
+        breaker=settings.breaker_policy,
         head_starts=settings.head_starts,
         in_flight_max=settings.in_flight_max,
         window=settings.window,
     )
     connections = await stack.enter_async_context(session(channel.in_flight_max))
-    send = Destination(_endpoint(settings), connections, clock).send
-    return Dispatcher(channel, store, makers.get, send, clock, observe, random.random)
+    known = Secrets(settings.webhook_hash, settings.token)
+    wire = Destination(_endpoint(settings, known), connections, clock, partial(_endpoint_again, name, settings))
+    return Dispatcher(channel, store, makers.get, wire, clock, observe, random.random)
 
 
-def _endpoint(settings: ChannelSettings) -> Endpoint:
+def _endpoint_again(name: str, settings: ChannelSettings) -> Endpoint:
+    """With the secrets as their files hold them now. Raises :class:`ValueError` that names the file."""
+    try:
+        secrets = current_secrets(settings)
+    except ConfigError as error:
+        raise ValueError("; ".join(f"channels.{name}.{problem}" for problem in error.problems)) from None
+    return _endpoint(settings, secrets)
+
+
+def _endpoint(settings: ChannelSettings, secrets: Secrets) -> Endpoint:
     """Where a channel's sales go; Jetti's documentation has the two addresses."""
     if settings.import_mode is Mode.ASYNC:
-        url, headers = settings.async_url, async_headers(_shown(settings.webhook_hash))
+        url, headers = settings.async_url, async_headers(_shown(secrets.webhook_hash))
     else:
         url = f"{settings.api_url.rstrip('/')}/api/channels/{settings.channel_id}/manual-sale.json"
-        headers = sync_headers(_shown(settings.token))
+        headers = sync_headers(_shown(secrets.token))
     return Endpoint(url, headers, settings.timeout_s, frozenset(settings.permanent_codes))
 
 
@@ -285,6 +323,7 @@ def _door(name: str, storefront: AnyStorefront, settings: Settings, maker: Maker
         secrets=tuple(secret.get_secret_value().encode() for secret in secrets),
         head_starts=settings.channels[storefront.channel].head_starts,
         new_order_window_s=storefront.new_order_window_s,
+        refuse_at=storefront.refuse_at,
     )
 
 

@@ -1,7 +1,8 @@
 """HTTP out: one request to a channel's import endpoint, and what came of it. Foreign exceptions end here."""
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -33,11 +34,25 @@ class Endpoint:
 class Destination:
     """One channel's import endpoint."""
 
-    def __init__(self, endpoint: Endpoint, session: aiohttp.ClientSession, clock: Clock) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        session: aiohttp.ClientSession,
+        clock: Clock,
+        read_again: Callable[[], Endpoint] | None = None,
+    ) -> None:
+        """``read_again``: the endpoint with the secrets as they are now; raises :class:`ValueError` saying why it
+        cannot."""
         self._endpoint = endpoint
+        self._read_again = read_again
         self._session = session
         self._clock = clock
         self._timeout = aiohttp.ClientTimeout(total=endpoint.timeout_s)
+
+    async def read_secrets(self) -> None:
+        """Use the secrets as they are now. Raises :class:`ValueError` that says why it cannot; then nothing changes."""
+        if self._read_again is not None:
+            self._endpoint = await asyncio.to_thread(self._read_again)
 
     async def send(self, sale: bytes) -> Result:
         """Send one sale. Never raises for anything the network or the other end does."""

@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from aiohttp import HttpVersion11, web
@@ -14,6 +14,7 @@ from relay.clock import Clock
 from relay.core.delivery import HeadStarts
 from relay.core.events import EventAccepted, Observer, RequestRefused, StoreTrouble, Unexpected
 from relay.core.order import Arrival
+from relay.core.pressure import REFUSALS, Limit, Refusal
 from relay.core.problem import CONTENT_TYPE, Problem
 from relay.core.sources import Identified, Ignore, NotUnderstood, Source, Unauthentic, Unmappable
 from relay.core.sources.native import Malformed, Native, split
@@ -28,9 +29,14 @@ _JSON_LIKE = frozenset({_JSON, _NDJSON, "application/ndjson", "application/jsonl
 _STOREFRONT = web.RequestKey("storefront", str)
 """Where a request keeps the storefront it is for, once that is known."""
 _NO_ENCODING = frozenset({"", "identity"})
+_NO_HEADERS: Mapping[str, str] = {}
 _PATH_MAX_CHARACTERS = 200
 """Of a refused request's path, for the log: a stranger may have chosen it."""
 _NAMES_SHOWN = 20
+_DRAINED_MAX_BYTES = 65_536
+"""Of a body that is refused unread: so much is read and thrown away, because a new connection would cost more."""
+_HEADER_KEPT_BYTES = 1024
+"""Of each header that is kept with an event that was not understood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,14 @@ class Door:
     """For manual sales: what a caller shows, as bearer token or as hash. Signed webhooks need none here."""
     head_starts: HeadStarts = field(default_factory=HeadStarts)
     new_order_window_s: float = 86_400.0
+    refuse_at: float = 1.0
+    """The share of the commit queue, in use, from which its events are refused."""
+
+
+class Accept(Protocol):
+    """How an arrival is kept: :meth:`relay.store.Store.accept`."""
+
+    def __call__(self, arrival: Arrival, *, share: float) -> Awaitable[Receipt]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +69,8 @@ class Limits:
     """For the whole body to arrive, seconds."""
     bodies_max_bytes: int = 128 * 1024 * 1024
     """Of all bodies that are being received."""
+    queue_max: int = 2048
+    """Events that wait for their commit."""
     retry_after_s: int = 5
     """What a refused storefront is told to wait, seconds."""
 
@@ -65,21 +81,30 @@ class Ingest:
     def __init__(
         self,
         doors: Mapping[str, Door],
-        accept: Callable[[Arrival], Awaitable[Receipt]],
+        accept: Accept,
         hand_on: Callable[[str, Receipt], None],
+        refusal: Callable[[str], Refusal | None],
         limits: Limits,
         clock: Clock,
         observe: Observer,
     ) -> None:
+        """``refusal``: why a storefront's events are not taken at present, if they are not; asked at every request."""
         self._doors = doors
         self._callers = [(secret, door) for door in doors.values() for secret in door.secrets]
         self._known = _shown(name for name, door in doors.items() if not door.secrets)
         self._accept = accept
         self._hand_on = hand_on
+        self._refusal = refusal
         self._limits = limits
         self._clock = clock
         self._observe = observe
         self._unread = 0
+        self._keeping = 0
+
+    @property
+    def queue_share(self) -> float:
+        """How much of the commit queue is in use, 0 to 1."""
+        return self._keeping / self._limits.queue_max
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request."""
@@ -113,18 +138,22 @@ class Ingest:
 
     async def _webhook(self, request: web.BaseRequest, door: Door, started: float) -> web.Response:
         request[_STOREFRONT] = door.storefront
+        self._let_in(door)
         body = await self._body(request)
         now = self._clock.now()
         verdict = door.source.verify(request.headers, body, now=now)
         if isinstance(verdict, Unauthentic):
             raise Problem(401, "bad-signature", verdict.reason)
+        body = door.source.strip(body)
         identified = door.source.identify(request.headers, body, now=now)
-        receipt = await self._keep(door, identified, body, now, started)
+        headers = _kept_headers(door.source, request) if isinstance(identified, NotUnderstood) else {}
+        receipt = await self._keep(door, identified, body, now, started, headers)
         return _answer(200, _words(identified, receipt))
 
     async def _manual_sale(self, request: web.BaseRequest, door: Door, started: float) -> web.Response:
         request[_STOREFRONT] = door.storefront
         _only_json(request)
+        self._let_in(door)
         body = await self._body(request)
         identified = _validated(_native(door), request, body, self._clock.now(), 0)
         receipt = await self._keep(door, identified, body, self._clock.now(), started)
@@ -133,6 +162,7 @@ class Ingest:
     async def _orders(self, request: web.BaseRequest, door: Door, started: float) -> web.Response:
         request[_STOREFRONT] = door.storefront
         _only_json(request)
+        self._let_in(door)
         body = await self._body(request)
         items = split(body, request.content_type)
         if isinstance(items, Malformed):
@@ -159,24 +189,39 @@ class Ingest:
         try:
             if isinstance(item, Malformed):
                 raise _malformed(item)
+            self._let_in(door)
             identified = _validated(_native(door), request, item, now, position)
             return _words(identified, await self._keep(door, identified, item, now, started))
         except Problem as problem:
             self._tell(request, problem, started)
             return problem
 
-    async def _keep(self, door: Door, identified: Identified, body: bytes, now: int, started: float) -> Receipt:
+    def _let_in(self, door: Door) -> None:
+        """Refuse while there is no room, before anything is read, verified or decoded: that is when it counts."""
+        if self.queue_share >= door.refuse_at:
+            raise self._come_again(REFUSALS[Limit.QUEUE].name, REFUSALS[Limit.QUEUE].words)
+        refusal = self._refusal(door.storefront)
+        if refusal is not None:
+            raise self._come_again(refusal.name, refusal.words)
+
+    async def _keep(
+        self, door: Door, identified: Identified, body: bytes, now: int, started: float,
+        headers: Mapping[str, str] = _NO_HEADERS,
+    ) -> Receipt:  # fmt: skip
         """Commit, hand on, tell. Only after this may a 2xx be sent."""
         arrival = Arrival(
-            door.storefront, door.channel, identified, body, now, door.head_starts, door.new_order_window_s
+            door.storefront, door.channel, identified, body, now, door.head_starts, door.new_order_window_s, headers
         )
+        self._keeping += 1
         try:
-            receipt = await self._accept(arrival)
-        except StoreFull as error:
-            raise self._come_again("busy", f"{error}") from None
+            receipt = await self._accept(arrival, share=door.refuse_at)
+        except StoreFull:
+            raise self._come_again(REFUSALS[Limit.QUEUE].name, REFUSALS[Limit.QUEUE].words) from None
         except StoreError as error:
             self._observe(StoreTrouble("accepting an event", str(error)))
             raise self._come_again("store-failed", "the event could not be kept; send it again later") from None
+        finally:
+            self._keeping -= 1
         self._hand_on(door.channel, receipt)
         about = None if isinstance(identified, Ignore | NotUnderstood) else identified
         reasons = identified.reasons if isinstance(identified, NotUnderstood) else ()
@@ -257,7 +302,7 @@ class Ingest:
         response = web.Response(
             body=problem.encode(), status=problem.status, content_type=CONTENT_TYPE, headers=problem.headers
         )
-        if not request.content.is_eof():
+        if not request.content.is_eof() and not (problem.status == 503 and _is_soon_read(request)):
             response.force_close()  # what is left of the body is not worth reading
         return response
 
@@ -344,6 +389,22 @@ def _printable(path: str) -> str:
     """A path that cannot flood a log, or move a terminal's cursor."""
     cut = path if len(path) <= _PATH_MAX_CHARACTERS else path[: _PATH_MAX_CHARACTERS - 1] + "…"
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cut)
+
+
+def _is_soon_read(request: web.BaseRequest) -> bool:
+    """Whether the rest of a body costs less than the connection: the server reads it, and throws it away."""
+    declared = request.content_length
+    return declared is not None and declared <= _DRAINED_MAX_BYTES and "Expect" not in request.headers
+
+
+def _kept_headers(source: Source, request: web.BaseRequest) -> dict[str, str]:
+    """What the source reads, so that the event can be read again: as text that any store can keep."""
+    found = {name: request.headers[name] for name in source.reads if name in request.headers}
+    return {name: _bounded(value) for name, value in found.items()}
+
+
+def _bounded(value: str) -> str:
+    return value.encode("utf-8", "surrogateescape")[:_HEADER_KEPT_BYTES].decode("utf-8", "replace")
 
 
 async def _continue(request: web.BaseRequest) -> None:

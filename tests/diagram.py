@@ -1,8 +1,9 @@
-"""The state diagram of docs/reference/states.md, drawn from the table that the stores obey.
+"""The state diagrams of docs/reference/states.md, drawn from the tables that the relay obeys.
 
-``python tests/diagram.py`` prints it, to be put between the page's ```mermaid and ```.
+``python tests/diagram.py`` prints them, to be put between the page's ```mermaid and ```.
 """
 
+from relay.core.breaker import MOVES, Circuit, Signal
 from relay.core.delivery import TRANSITIONS, State
 
 
@@ -12,5 +13,11 @@ def of_states() -> str:
     return "\n".join(["stateDiagram-v2", *moves]) + "\n"
 
 
+def of_circuit() -> str:
+    """Mermaid; in the order of the enums."""
+    moves = [f"    {c} --> {MOVES[c, s]}: {s}" for c in Circuit for s in Signal if (c, s) in MOVES]
+    return "\n".join(["stateDiagram-v2", f"    [*] --> {Circuit.CLOSED}", *moves]) + "\n"
+
+
 if __name__ == "__main__":
-    print(of_states(), end="")
+    print(of_states(), of_circuit(), sep="\n", end="")

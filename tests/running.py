@@ -29,9 +29,10 @@ STOREFRONTS: dict[str, Any] = {"shop": SHOP, "till": TILL}
 
 
 def channel(sandbox_url: str, **keys: Any) -> Tables:
-    """The table of a channel that leads to a sandbox, as fast as it takes orders."""
+    """The table of a channel that leads to a sandbox, as fast as it takes orders. A key of ``None`` is left out."""
     fast = {"webhook_hash": UNLIMITED.webhook_hash, "sync_rate": 1000, "multiplier": 1, "burst": 10}
-    return {"async_url": sandbox_url + ASYNC_PATH, "api_url": sandbox_url} | fast | keys
+    found = {"async_url": sandbox_url + ASYNC_PATH, "api_url": sandbox_url} | fast | keys
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def tables_for(sandbox_url: str, folder: Path, **tables: Any) -> Tables:
@@ -133,13 +134,15 @@ class ServeProcess:
     url: str = ""
     """Its public address, once started."""
     private_url: str = ""
+    prefix: tuple[str, ...] = ()
+    """Words before the command: what it is to be run by."""
     _process: asyncio.subprocess.Process | None = None
 
     async def start(self, seconds: float = READY_S) -> Self:
         """Start it, and return when it says it is ready. Raises ``RuntimeError`` with its errors if it ends instead."""
         with self.log_file.open("ab") as log:
             self._process = process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "relay", "serve", "--json", "--config", str(self.config),
+                *self.prefix, sys.executable, "-m", "relay", "serve", "--json", "--config", str(self.config),
                 stdout=asyncio.subprocess.PIPE, stderr=log, env=clean_environ(**self.environ),
             )  # fmt: skip
         assert process.stdout is not None

@@ -8,6 +8,7 @@ import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from heapq import heappop
 from typing import Any, TypeVar
 
 from relay.core.instant import SECOND, Instant
@@ -16,11 +17,18 @@ from tests.builders import NOW
 T = TypeVar("T")
 
 
+class _NothingReal(selectors.SelectSelector):
+    """Never blocks: simulated time is not waited for."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        return []
+
+
 class _Loop(asyncio.SelectorEventLoop):
     """Never sleeps: when nothing is ready, it is as late as the next timer (and ``lateness()`` seconds more)."""
 
     def __init__(self, lateness: Callable[[], float]) -> None:
-        super().__init__(selectors.SelectSelector())
+        super().__init__(_NothingReal())
         self._now = 1000.0
         self._lateness = lateness
 
@@ -28,11 +36,19 @@ class _Loop(asyncio.SelectorEventLoop):
         return self._now
 
     def _run_once(self) -> None:
-        scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined] # asyncio has no other way
-        if not self._ready and scheduled:  # type: ignore[attr-defined] # the same
+        if not self._ready and not self._stopping:  # type: ignore[attr-defined] # asyncio has no other way
             # A little at least, as a real clock does: a timer due this very instant would be due for ever.
-            self._now = max(self._now + 1e-6, scheduled[0].when() + self._lateness())
+            self._now = max(self._now + 1e-6, self._next_timer() + self._lateness())
         super()._run_once()  # type: ignore[misc] # the same
+
+    def _next_timer(self) -> float:
+        scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined] # the same
+        while scheduled and scheduled[0].cancelled():
+            heappop(scheduled)._scheduled = False  # type: ignore[attr-defined] # the same
+            self._timer_cancelled_count: int = self._timer_cancelled_count - 1  # the same, as asyncio itself does it
+        if not scheduled:
+            raise RuntimeError("nothing is ready, and no timer runs: the simulation would wait for ever")
+        return scheduled[0].when()
 
 
 class LoopClock:
@@ -41,9 +57,14 @@ class LoopClock:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
+        self._shift = 0
 
     def now(self) -> Instant:
-        return NOW + round((self._loop.time() - self._started) * SECOND)
+        return NOW + round((self._loop.time() - self._started) * SECOND) + self._shift
+
+    def set_back(self, seconds: float) -> None:
+        """The wall clock jumps back by so much (or forward, by a negative number); nothing else does."""
+        self._shift -= round(seconds * SECOND)
 
     def monotonic(self) -> float:
         return self._loop.time()

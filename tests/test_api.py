@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
-from relay import api as api_module
+from relay import api as api_package
 from relay import ingest, listener
+from relay.api import acting, asked, gate, looking
 from relay.clock import SystemClock
-from relay.core.events import AttemptMade, EventFound, Unexpected, Warned
+from relay.core.events import AttemptMade, CircuitMoved, EventFound, PersonActed, Unexpected, Warned
 from relay.core.order import Disposition
+from relay.core.pressure import REFUSALS
 from relay.sandbox import Fault, RunningSandbox, SandboxSettings
-from tests.fakes import SALE, TILL_SECRET, Answer, Shop, Wire, fetched, manual_sale, request, shopify_order
+from tests.fakes import SALE, TILL_SECRET, Answer, Shop, Wire, answered, fetched, manual_sale, request, shopify_order
 from tests.running import SHOP, RunningRelay, relay_running
 
 DOCS = Path(__file__).parent.parent / "docs" / "reference"
@@ -37,8 +40,17 @@ class Desk:
     async def get(self, path: str, **headers: str) -> Answer:
         return await fetched(self.relay.private_url + path, headers)
 
+    async def post(self, path: str, **content: Any) -> Answer:
+        return await posted(self.relay.private_url + path, content)
+
     async def attempts(self, count: int) -> None:
         await self.relay.happenings.until(lambda: len(self.relay.happenings.of(AttemptMade)) >= count)
+
+
+async def posted(url: str, content: Any, headers: Any = None) -> Answer:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    async with aiohttp.ClientSession() as session:
+        return await answered(session.post(url, data=body, headers=headers or {"Content-Type": "application/json"}))
 
 
 @pytest.fixture
@@ -183,7 +195,8 @@ async def test_status_says_when_the_backlog_will_be_gone_pauses_included(tmp_pat
         channel = (await desk.get("/api/status")).json["channels"]["main"]
 
     assert channel["orders"]["sleeping"] == 1
-    assert 90 < channel["paused_s"] <= channel["drain_s"] <= 101
+    assert (channel["state"], channel["resting_cause"]["code"]) == ("resting", "api.errors.unknown")
+    assert 90 < channel["resting_s"] <= channel["drain_s"] <= 101
 
 
 @pytest.mark.parametrize(
@@ -200,7 +213,7 @@ async def test_status_says_when_the_backlog_will_be_gone_pauses_included(tmp_pat
 )  # fmt: skip
 async def test_a_wrong_question_is_a_problem(desk: Desk, path: str, status: int, kind: str) -> None:
     async with Wire(desk.relay.private_url) as wire:
-        await wire.write(request(f"GET {path} HTTP/1.1".encode(), headers={}))
+        await wire.write(request(f"GET {path} HTTP/1.1".encode(), headers={}, host=b"Host: localhost\r\n"))
         answer = await wire.answer()
 
     assert answer is not None
@@ -213,7 +226,7 @@ async def test_a_wrong_question_is_a_problem(desk: Desk, path: str, status: int,
 )
 async def test_an_odd_reference_finds_nothing_and_breaks_nothing(desk: Desk, query: str) -> None:
     async with Wire(desk.relay.private_url) as wire:
-        await wire.write(request(f"GET /api/orders?{query} HTTP/1.1".encode(), headers={}))
+        await wire.write(request(f"GET /api/orders?{query} HTTP/1.1".encode(), headers={}, host=b"Host: localhost\r\n"))
         answer = await wire.answer()
 
     assert answer is not None
@@ -227,7 +240,7 @@ async def test_an_odd_limit_is_no_error(desk: Desk, limit: str) -> None:
 
 async def test_a_method_that_is_not_for_this_path_is_405_and_says_which_is(desk: Desk) -> None:
     async with Wire(desk.relay.private_url) as wire:
-        await wire.write(request(b"DELETE /api/status HTTP/1.1", headers={}))
+        await wire.write(request(b"DELETE /api/status HTTP/1.1", headers={}, host=b"Host: localhost\r\n"))
         answer = await wire.answer()
 
     assert answer is not None
@@ -264,6 +277,316 @@ async def test_without_the_token_it_is_not_even_said_which_paths_there_are(tmp_p
         answer = await fetched(relay.private_url + "/no/such/path")
 
     assert (answer.status, answer.type) == (401, "bad-credential")
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        (b"localhost", 200), (b"localhost:9090", 200), (b"LOCALHOST", 200), (b"127.0.0.1:9090", 200),
+        (b"127.8.9.1", 200), (b"[::1]:9090", 200), (b"evil.example", 421), (b"evil.example:9090", 421),
+        (b"localhost.evil.example", 421), (b"127.0.0.1.evil.example", 421), (b"10.0.0.1", 421), (b"", 421),
+        (b"[::1", 421),
+    ],
+)  # fmt: skip
+async def test_without_a_token_only_who_addresses_loopback_is_answered(desk: Desk, host: bytes, status: int) -> None:
+    answers = []
+    for path in (b"/api/status", b"/api/dead-letters"):
+        async with Wire(desk.relay.private_url) as wire:
+            await wire.write(request(b"GET " + path + b" HTTP/1.1", headers={}, host=b"Host: " + host + b"\r\n"))
+            answers.append(await wire.answer())
+
+    assert [answer and answer.status for answer in answers] == [status] * 2
+
+
+async def test_health_and_metrics_answer_whatever_they_are_addressed_by(desk: Desk) -> None:
+    for path in ("/healthz", "/readyz", "/metrics"):
+        assert (await desk.get(path, Host="relay.internal:9090")).status == 200
+
+
+# -- acting ------------------------------------------------------------------------------------------------------------
+
+PAUSE = "/api/channels/main/pause"
+RESUME = "/api/channels/main/resume"
+REPLAY = "/api/dead-letters/replay"
+DISCARD = "/api/dead-letters/discard"
+WHO = {"by": "ada", "why": "a migration"}
+
+
+@pytest.mark.parametrize("path", [PAUSE, RESUME, REPLAY, DISCARD])
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "kind"),
+    [
+        (b"by=ada&why=x", "application/x-www-form-urlencoded", 415, "not-json"),
+        (b'{"by": "ada", "why": "x"}', "text/plain", 415, "not-json"),
+        (b"{", "application/json", 400, "malformed-json"),
+        (b"\xff", "application/json", 400, "malformed-json"),
+        (b"[]", "application/json", 422, "invalid-request"),
+        (b"{}", "application/json", 422, "invalid-request"),
+        (b'{"by": "", "why": "x"}', "application/json", 422, "invalid-request"),
+        (b'{"by": "  ", "why": "x"}', "application/json", 422, "invalid-request"),
+        (b'{"by": "a\\nb", "why": "x"}', "application/json", 422, "invalid-request"),
+        (b'{"by": "ada", "why": "\\u001b[2J"}', "application/json", 422, "invalid-request"),
+        (json.dumps({"by": "a" * 201, "why": "x"}).encode(), "application/json", 422, "invalid-request"),
+        (json.dumps({"by": "ada", "why": "x" * 1001}).encode(), "application/json", 422, "invalid-request"),
+        (b'{"by": "ada", "why": "x", "wy": 1}', "application/json", 422, "invalid-request"),
+        (b'{"by": "ada", "why": "' + b" " * 66_000 + b'"}', "application/json", 413, "body-too-large"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+async def test_a_request_to_change_something_is_small_json_that_says_who(
+    desk: Desk, path: str, body: bytes, content_type: str, status: int, kind: str
+) -> None:
+    answer = await posted(desk.relay.private_url + path, body, {"Content-Type": content_type})
+
+    assert (answer.status, answer.type) == (status, kind)
+    assert (await desk.get("/api/deeds")).json == {"deeds": []}
+
+
+async def test_an_unknown_member_is_refused_by_its_name(desk: Desk) -> None:
+    assert "`wy`" in (await desk.post(PAUSE, by="ada", wy="x")).json["detail"]
+
+
+async def test_a_paused_channel_sends_nothing_until_it_is_resumed_and_says_who_paused_it(desk: Desk) -> None:
+    await desk.shop.send(shopify_order(1000))
+    await desk.attempts(1)
+    paused = await desk.post(PAUSE, **WHO)
+    await desk.shop.send(shopify_order(1001))
+    channel = (await desk.get("/api/status")).json["channels"]["main"]
+    before = desk.jetti.journal.last_seq
+    resumed = await desk.post(RESUME, by="bob")
+    await desk.attempts(2)
+
+    assert (paused.status, paused.json["state"], paused.json["pause"]["by"]) == (200, "paused", "ada")
+    assert (channel["state"], channel["pause"]["why"], channel["drain_s"]) == ("paused", "a migration", None)
+    assert before == 1
+    assert (resumed.status, resumed.json["state"], resumed.json["pause"]) == (200, "sending", None)
+    deeds = (await desk.get("/api/deeds")).json["deeds"]
+    assert [(deed["by"], deed["what"], deed["about"], deed["why"]) for deed in deeds] == [
+        ("bob", "resume", "channel main", ""),
+        ("ada", "pause", "channel main", "a migration"),
+    ]
+    assert [(told.by, told.what) for told in desk.relay.happenings.of(PersonActed)] == [
+        ("ada", "pause"),
+        ("bob", "resume"),
+    ]
+
+
+@pytest.mark.parametrize("path", ["/api/channels/other/pause", "/api/channels/other/resume"])
+async def test_a_channel_that_is_not_there_is_refused_with_those_that_are(desk: Desk, path: str) -> None:
+    answer = await desk.post(path, **WHO)
+
+    assert (answer.status, answer.type) == (404, "unknown-channel")
+    assert "main" in answer.json["detail"]
+
+
+async def test_a_pause_needs_a_reason_and_a_resume_none(desk: Desk) -> None:
+    assert (await desk.post(PAUSE, by="ada", why=" ")).type == "invalid-request"
+    assert (await desk.post(RESUME, by="ada")).status == 200
+
+
+async def test_a_halted_channel_goes_on_when_its_secret_file_is_mended_and_not_before(tmp_path: Path) -> None:
+    secret = tmp_path / "hash"
+    secret.write_text("wrong")
+    channels = {"main": {"webhook_hash": None, "webhook_hash_file": str(secret)}}
+    async with relay_running(tmp_path, channels=channels) as (relay, jetti), Shop(relay.public_url) as shop:
+        desk = Desk(relay, jetti, shop)
+        await shop.send(shopify_order(1001))
+        await relay.happenings.until(lambda: bool(relay.happenings.of(CircuitMoved)))
+        halted = (await desk.get("/api/status")).json["channels"]["main"]
+        secret.unlink()
+        refused = await desk.post(RESUME, by="ada")
+        still = (await desk.get("/api/status")).json["channels"]["main"]
+        secret.write_text("sandbox-hash\n")
+        resumed = await desk.post(RESUME, by="ada")
+        await relay.happenings.until(lambda: jetti.account.sale("1001") is not None, 25.0)
+
+    assert (halted["state"], halted["circuit"], halted["circuit_cause"]["status"]) == ("halted", "halted", 401)
+    assert 0 < halted["probe_in_s"] <= 10
+    assert (refused.status, refused.type, still["state"]) == (409, "secrets-unreadable", "halted")
+    assert str(secret) in refused.json["detail"]
+    assert (resumed.status, resumed.json["state"]) == (200, "sending")
+
+
+@dataclass(frozen=True, slots=True)
+class Morgue:
+    """A relay with dead letters: orders 1001 to 1003 refused (ids 1 to 3), 1004 without lines, and event 5."""
+
+    desk: Desk
+
+    async def codes(self) -> dict[str, int]:
+        groups = (await self.desk.get("/api/dead-letters/groups")).json["groups"]
+        return {group["code"]: group["count"] for group in groups}
+
+    async def replayed(self, answer: Answer) -> Any:
+        assert answer.status == 202, answer.json
+        at = answer.headers["Location"]
+        async with asyncio.timeout(10):
+            while (replay := (await self.desk.get(at)).json["replay"])["ended_at"] is None:
+                await SystemClock().sleep(0.02)
+        return replay
+
+
+@pytest.fixture
+async def morgue(tmp_path: Path) -> AsyncIterator[Morgue]:
+    jetti = SandboxSettings(async_rate=None, faults=(Fault(status=422, title="api.sale.invalid"),))
+    async with relay_running(tmp_path, jetti=jetti) as (relay, running), Shop(relay.public_url) as shop:
+        desk = Desk(relay, running, shop)
+        for number in (1001, 1002, 1003):
+            await shop.send(shopify_order(number))
+        await shop.send(shopify_order(1004, line_items=None))
+        await shop.send(b"[]")
+        await desk.attempts(3)
+        await relay.happenings.until(lambda: bool(relay.happenings.of(EventFound)))
+        await running.lift()
+        yield Morgue(desk)
+        assert relay.happenings.of(Unexpected) == []
+
+
+async def test_dead_letters_are_grouped_by_cause_the_largest_first(morgue: Morgue) -> None:
+    groups = (await morgue.desk.get("/api/dead-letters/groups")).json["groups"]
+
+    first = groups[0]
+    assert (first["code"], first["channel"], first["storefront"], first["count"]) == (
+        "api.sale.invalid", "main", "shop", 3,
+    )  # fmt: skip
+    assert {g["code"]: g["channel"] for g in groups} == {
+        "api.sale.invalid": "main", "unmappable": "main", "no_order": None,
+    }  # fmt: skip
+    assert (await morgue.desk.get("/api/status")).json["dead_letters"] == 5
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("code=api.sale.invalid", 3), ("code=no_order", 1), ("code=other", 0), ("channel=main", 4),
+        ("channel=other", 0), ("storefront=shop", 5), ("storefront=till", 0), ("since=2020-01-01T00:00:00Z", 5),
+        ("since=2999-01-01T00:00:00Z", 0), ("until=2020-01-01", 0), ("code=no_order&channel=main", 0), ("code=", 5),
+        ("code=%ff%fe%00", 0), ("limit=2", 2), ("limit=2&code=api.sale.invalid", 2),
+    ],
+)  # fmt: skip
+async def test_dead_letters_are_narrowed_by_everything_that_is_given(morgue: Morgue, query: str, count: int) -> None:
+    async with Wire(morgue.desk.relay.private_url) as wire:
+        line = f"GET /api/dead-letters?{query} HTTP/1.1".encode()
+        await wire.write(request(line, headers={}, host=b"Host: localhost\r\n"))
+        answer = await wire.answer()
+
+    assert answer is not None
+    assert (answer.status, len(answer.json["dead_letters"])) == (200, count)
+
+
+async def test_a_moment_that_is_none_is_refused(desk: Desk) -> None:
+    answer = await desk.get("/api/dead-letters?since=yesterday")
+
+    assert (answer.status, answer.type) == (422, "invalid-request")
+
+
+async def test_what_is_in_an_order_or_an_event_is_shown_only_on_request(morgue: Morgue) -> None:
+    desk = morgue.desk
+    order, raw = [(await desk.get(f"/api/orders/1{query}")) for query in ("", "?raw=true")]
+    event, raw_event = [(await desk.get(f"/api/dead-letters/events/5{query}")) for query in ("", "?raw=true")]
+
+    assert "buyer.example" not in order.body.decode() + event.body.decode()
+    assert (raw.json["body"]["name"], raw.json["sale"]["externalId"]) == ("#1001", "1001")
+    assert (event.json["event"]["event"], "body" in event.json) == (5, False)
+    assert (raw_event.json["body"], raw_event.json["headers"]["X-Shopify-Topic"]) == ([], "orders/create")
+
+
+@pytest.mark.parametrize("event", ["1", "99", "0", "x", "9" * 30])
+async def test_an_event_that_is_no_dead_letter_is_not_found_among_them(morgue: Morgue, event: str) -> None:
+    answer = await morgue.desk.get(f"/api/dead-letters/events/{event}")
+
+    assert (answer.status, answer.type) == (404, "unknown-event")
+
+
+async def test_named_orders_are_replayed_at_once_and_what_cannot_be_is_said(morgue: Morgue) -> None:
+    answer = await morgue.desk.post(REPLAY, orders=[1, 99], events=[5], by="ada", why="mended")
+    await morgue.desk.attempts(4)
+
+    assert answer.json == {"replayed": {"orders": [1], "events": []}, "left": {"orders": [99], "events": [5]}}
+    assert morgue.desk.jetti.account.sale("1001") is not None
+    assert await morgue.codes() == {"api.sale.invalid": 2, "unmappable": 1, "no_order": 1}
+    (deed,) = (await morgue.desk.get("/api/deeds")).json["deeds"]
+    assert (deed["by"], deed["what"], deed["about"]) == ("ada", "replay", "orders 1, 99, event 5")
+
+
+async def test_a_selection_is_replayed_in_the_lane_behind_live_traffic(morgue: Morgue) -> None:
+    answer = await morgue.desk.post(REPLAY, code="api.sale.invalid", by="ada", why="mended")
+    replay = await morgue.replayed(answer)
+    await morgue.desk.attempts(6)
+
+    assert (replay["total"], replay["revived"], replay["left"], replay["by"]) == (3, 3, 0, "ada")
+    assert await morgue.codes() == {"unmappable": 1, "no_order": 1}
+    assert {made.lane.value for made in morgue.desk.relay.happenings.of(AttemptMade)[3:]} == {"replay"}
+    assert [r["id"] for r in (await morgue.desk.get("/api/replays")).json["replays"]] == [replay["id"]]
+
+
+async def test_everything_is_replayed_only_when_it_is_said_to_be_everything(morgue: Morgue) -> None:
+    refused = await morgue.desk.post(REPLAY, **WHO)
+    replay = await morgue.replayed(await morgue.desk.post(REPLAY, all=True, **WHO))
+
+    assert (refused.status, refused.type) == (422, "selects-everything")
+    assert (replay["total"], replay["revived"], replay["left"]) == (5, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "kind"),
+    [
+        ({"orders": [1], "all": True}, 422, "mixed-selection"),
+        ({"events": [5], "code": "x"}, 422, "mixed-selection"),
+        ({"code": "other"}, 404, "no-dead-letters"),
+        ({"since": "2999-01-01T00:00:00Z"}, 404, "no-dead-letters"),
+        ({"since": "soon"}, 422, "invalid-request"),
+        ({"code": ""}, 422, "invalid-request"),
+        ({"orders": [0]}, 422, "invalid-request"),
+        ({"orders": [1 << 64]}, 422, "invalid-request"),
+        ({"orders": [1] * 1001}, 422, "invalid-request"),
+        ({"orders": ["1"]}, 422, "invalid-request"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+async def test_a_replay_of_nothing_or_of_two_things_is_refused(
+    morgue: Morgue, content: Any, status: int, kind: str
+) -> None:
+    answer = await morgue.desk.post(REPLAY, **WHO, **content)
+
+    assert (answer.status, answer.type) == (status, kind)
+    assert (await morgue.desk.get("/api/replays")).json == {"replays": []}
+
+
+async def test_discarded_dead_letters_are_no_dead_letters_and_say_who_discarded_them(morgue: Morgue) -> None:
+    answer = await morgue.desk.post(DISCARD, orders=[2, 99], events=[5, 1], by="ada", why="entered by hand")
+    order = (await morgue.desk.get("/api/orders/2")).json["order"]
+
+    assert answer.json == {"discarded": {"orders": [2], "events": [5]}, "left": {"orders": [99], "events": [1]}}
+    assert (order["state"], order["why"]) == ("discarded", "by ada: entered by hand")
+    assert await morgue.codes() == {"api.sale.invalid": 2, "unmappable": 1}
+
+
+async def test_an_order_that_lives_is_not_discarded(morgue: Morgue) -> None:
+    await morgue.desk.shop.send(shopify_order(1001, 5))
+    answer = await morgue.desk.post(DISCARD, orders=[1], by="ada", why="x")
+
+    assert answer.json["left"] == {"orders": [1], "events": []}
+    assert (await morgue.desk.get("/api/deeds")).json == {"deeds": []}
+
+
+@pytest.mark.parametrize("content", [{"why": "x"}, {"orders": [1]}, {"orders": [1], "why": " "}])
+async def test_a_discard_names_its_dead_letters_and_its_reason(morgue: Morgue, content: Any) -> None:
+    assert (await morgue.desk.post(DISCARD, by="ada", **content)).status == 422
+
+
+async def test_a_discarded_order_can_be_replayed_after_all(morgue: Morgue) -> None:
+    await morgue.desk.post(DISCARD, orders=[1], **WHO)
+    answer = await morgue.desk.post(REPLAY, orders=[1], **WHO)
+
+    assert answer.json["replayed"]["orders"] == [1]
+
+
+@pytest.mark.parametrize("path", ["/api/replays/1", "/api/replays/x", "/api/replays/" + "9" * 30])
+async def test_a_replay_that_is_not_there_is_not_found(desk: Desk, path: str) -> None:
+    answer = await desk.get(path)
+
+    assert (answer.status, answer.type) == (404, "unknown-replay")
 
 
 # -- metrics -----------------------------------------------------------------------------------------------------------
@@ -313,7 +636,7 @@ async def test_what_happens_is_counted(tmp_path: Path) -> None:
         'relay_requests_refused_total{status="401",storefront="shop",type="bad-signature"} 1.0',
         'relay_attempts_total{channel="main",outcome="throttled"} 1.0',
         'relay_attempts_total{channel="main",outcome="sent"} 1.0',
-        'relay_channel_pauses_total{cause="throttled",channel="main"} 1.0',
+        'relay_channel_throttles_total{channel="main"} 1.0',
         'relay_orders{channel="main",lane="new",state="sent"} 1.0',
         'relay_accepted_to_sent_seconds_count{channel="main",lane="new"} 1.0',
         "relay_unexpected_errors_total 0.0",
@@ -344,17 +667,19 @@ def _documented(after: str, before: str) -> set[tuple[str, str]]:
 
 
 def test_every_refusal_of_the_public_listener_is_documented() -> None:
-    assert _documented("On the public listener:", "On the private") == _problems(ingest, listener)
+    no_room = {("503", refusal.name) for refusal in REFUSALS.values()}
+
+    assert _documented("On the public listener:", "On the private") == _problems(ingest, listener) | no_room
 
 
 def test_every_refusal_of_the_private_listener_is_documented() -> None:
     others = {("404", "unknown-path"), ("405", "http")}  # what aiohttp's router raises
 
-    assert _documented("On the private listener:", "\x00") == _problems(api_module) | others
+    assert _documented("On the private listener:", "\x00") == _problems(acting, asked, gate, looking) | others
 
 
 def test_every_endpoint_is_documented() -> None:
-    routes = re.findall(r'add_(get|post)\("(\S+)",', inspect.getsource(api_module.api))
+    routes = re.findall(r'add_(get|post)\("(\S+)",', inspect.getsource(api_package.api))
     text = HTTP.read_text()
 
     assert routes
@@ -387,7 +712,7 @@ async def test_the_documented_refusal_is_what_a_wrong_sale_gets(desk: Desk) -> N
     bearer = {"Authorization": f"Bearer {TILL_SECRET}"}
     answer = await desk.shop.post("/orders", manual_sale(1, lineItems=[line]), bearer)
 
-    assert answer.json == json.loads(_examples()[2])
+    assert answer.json == json.loads(_examples()[3])
 
 
 def _examples() -> list[str]:
@@ -410,8 +735,15 @@ async def test_the_documented_status_and_timeline_have_the_shape_of_the_real_one
         await shop.send(shopify_order(1001))
         await desk.attempts(1)
         real = [(await desk.get(path)).json for path in ("/api/status", "/api/orders/1")]
+        real.insert(0, await _replay_of_a_dead_letter(desk))
 
-    assert [_shape(answer) for answer in real] == [_shape(json.loads(example)) for example in _examples()[:2]]
+    assert [_shape(answer) for answer in real] == [_shape(json.loads(example)) for example in _examples()[:3]]
+
+
+async def _replay_of_a_dead_letter(desk: Desk) -> Any:
+    await desk.shop.send(b"[]")
+    replay = (await desk.post(REPLAY, all=True, **WHO)).json["replay"]
+    return replay | {"selection": replay["selection"] | {"code": "unmappable"}}
 
 
 def test_every_disposition_is_explained() -> None:

@@ -20,7 +20,7 @@ from typer.core import TyperGroup
 from relay.app import VERSION
 from relay.cli import app
 from relay.clock import SystemClock
-from relay.core.events import AttemptMade, ChannelPaused
+from relay.core.events import AttemptMade, ChannelThrottled, CircuitMoved, EventFound
 from relay.sandbox import Fault, SandboxSettings, sandbox
 from tests.fakes import SHOP_SECRET, TILL_SECRET, Shop, Wire, fetched, manual_sale, request, shopify_order
 from tests.running import (
@@ -256,7 +256,7 @@ async def test_neither_secrets_nor_personal_data_are_ever_in_the_log(tmp_path: P
             await fetched(relay.private_url + "/api/status", {"Authorization": f"Bearer {TOKEN}x"})
             assert await relay.terminate() == 0
 
-    assert {line["event"] for line in relay.log_lines} >= {"event", "refused", "paused", "attempt"}
+    assert {line["event"] for line in relay.log_lines} >= {"event", "refused", "circuit", "attempt"}
     assert len(relay.log_lines) == len(relay.log.splitlines())  # every line is JSON
     assert without((*SECRETS, *PERSONAL), relay.log)
 
@@ -304,21 +304,35 @@ async def test_status_fits_80_columns_and_leads_with_the_two_figures_that_matter
     assert said.out.startswith("order-relay ")
 
 
-async def test_status_says_for_how_long_a_channel_is_paused_why_and_what_to_correct(tmp_path: Path) -> None:
+async def test_status_says_why_a_channel_is_halted_and_what_to_correct(tmp_path: Path) -> None:
     jetti = SandboxSettings(async_rate=None, faults=(Fault(wrong_hash=True),))
     async with relay_running(tmp_path, jetti=jetti) as (relay, _), Shop(relay.public_url) as shop:
         await shop.send(shopify_order(1001))
-        await relay.happenings.until(lambda: bool(relay.happenings.of(ChannelPaused)))
+        await relay.happenings.until(lambda: bool(relay.happenings.of(CircuitMoved)))
         said = await Desk(relay, shop, tmp_path).command("status")
 
+    assert "main (async): halted" in said.out
     assert re.search(
-        r"paused for \d+ s more: api\.errors\.unauthorized: The hash is wrong\. "
-        r"Correct channels\.main\.webhook_hash and restart failing since [^:]*\d\d:\d\d UTC "
+        r"halted since [^:]*\d\d:\d\d UTC: api\.errors\.unauthorized: The hash is wrong\. Correct "
+        r"channels\.main\.webhook_hash \(a secret file is read again; anything else needs a restart\), then: "
+        r"order-relay resume main\. Tried again with one order in \S+ s failing since [^:]*\d\d:\d\d UTC "
         r"\(1 attempt; 1 order will be tried again\)",
         flat(said.out),
     )
     assert "backlog gone in unknown while nothing gets through" in flat(said.out)
     assert fits(said.out)
+
+
+async def test_status_says_for_how_long_a_throttled_channel_rests_and_at_which_rate_it_goes_on(tmp_path: Path) -> None:
+    jetti = SandboxSettings(async_rate=None, faults=(Fault(status=429, retry_after=100),))
+    async with relay_running(tmp_path, jetti=jetti) as (relay, _), Shop(relay.public_url) as shop:
+        await shop.send(shopify_order(1001))
+        await relay.happenings.until(lambda: bool(relay.happenings.of(ChannelThrottled)))
+        said = await Desk(relay, shop, tmp_path).command("status")
+
+    assert "main (async): resting" in said.out
+    assert re.search(r"resting for \S+ (s|min) more: api\.errors\.unknown: A fault on request", flat(said.out))
+    assert "500 of 1000 requests/s" in said.out
 
 
 async def test_status_says_since_when_a_channel_fails_and_what_is_tried_again(tmp_path: Path) -> None:
@@ -371,30 +385,50 @@ async def test_order_says_the_cause_once_and_every_time_in_one_form(desk: Desk) 
     assert not re.search(r"\d{4}-\d\d-\d\dT", said)
 
 
-async def test_dead_list_shows_what_needs_a_person_and_what_to_do(desk: Desk) -> None:
+# -- dead letters ------------------------------------------------------------------------------------------------------
+
+
+async def test_dead_list_shows_causes_first_with_what_to_do_and_then_what_needs_a_person(desk: Desk) -> None:
     await desk.shop.send(b"[]")
     await desk.shop.send(shopify_order(1004, line_items=None))
-    await desk.relay.happenings.until(lambda: len(desk.relay.happenings.of(AttemptMade)) >= 3)
+    await desk.relay.happenings.until(lambda: bool(desk.relay.happenings.of(EventFound)))
     said = await desk.command("dead", "list")
     status = await desk.command("status")
     found = flat(said.out)
 
     assert (said.code, fits(said.out)) == (0, True)
-    assert re.search(r"\d\d-\d\d \d\d:\d\d:\d\d event \d+ shop not an order", found)
-    assert re.search(r"\d\d-\d\d \d\d:\d\d:\d\d #1002 shop api.errors.unknown: A fault on request", found)
+    assert re.search(r"count cause channel storefront since \(UTC\) ─+ 1 api\.errors\.unknown main shop \d\d-", found)
     assert "1 × api.errors.unknown: Jetti refuses what the order says." in found
-    assert "1 × no order: The storefront sent something else than an order" in found
+    assert "then: order-relay dead replay --code api.errors.unknown" in found
+    assert "1 × no_order: The storefront sent something else than an order" in found
+    assert "1 × unmappable: No sale can be made of it" in found
+    assert re.search(r"\d\d-\d\d \d\d:\d\d:\d\d event:\d+ shop not an order", found)
+    assert re.search(r"\d\d-\d\d \d\d:\d\d:\d\d #1002 shop api.errors.unknown: A fault on request", found)
     assert "1 event from which no order could be read; see: order-relay dead list" in status.out
 
 
 async def test_dead_list_is_as_long_as_it_may_be_and_json_for_programs(desk: Desk) -> None:
     await desk.shop.send(b"[]")
     one = await desk.command("dead", "list", "--limit", "1")
-    every = json.loads((await desk.command("dead", "list", "--json")).out)["dead_letters"]
+    every = json.loads((await desk.command("dead", "list", "--json")).out)
 
     assert "These are the newest 1" in one.out
     assert "#1002" not in one.out
-    assert [letter.get("external_id") for letter in every] == [None, "1002"]
+    assert [letter.get("external_id") for letter in every["dead_letters"]] == [None, "1002"]
+    assert {group["code"] for group in every["groups"]} == {"no_order", "api.errors.unknown"}
+
+
+async def test_dead_list_is_narrowed_by_cause_channel_storefront_and_time(desk: Desk) -> None:
+    await desk.shop.send(b"[]")
+    found = {}
+    for words in (
+        ("--code", "no_order"), ("--channel", "main"), ("--storefront", "till"), ("--since", "1h"),
+        ("--since", "2999-01-01T00:00"), ("--groups",),
+    ):  # fmt: skip
+        said = await desk.command("dead", "list", *words, "--json")
+        found[words[-1]] = len(json.loads(said.out).get("dead_letters", ()))
+
+    assert found == {"no_order": 1, "main": 1, "till": 0, "1h": 2, "2999-01-01T00:00": 0, "--groups": 0}
 
 
 async def test_dead_list_says_when_there_is_nothing(tmp_path: Path) -> None:
@@ -402,6 +436,161 @@ async def test_dead_list_says_when_there_is_nothing(tmp_path: Path) -> None:
         said = await Desk(relay, shop, tmp_path).command("dead", "list")
 
     assert (said.code, said.out) == (0, "no dead letters\n")
+
+
+async def test_dead_show_has_the_cause_and_what_jetti_answered_and_the_content_only_when_asked(desk: Desk) -> None:
+    plain = await desk.command("dead", "show", "1002")
+    raw = await desk.command("dead", "show", "#1002", "--raw")
+
+    assert (plain.code, fits(plain.out.partition("Jetti answered")[0])) == (0, True)
+    assert "cause: api.errors.unknown: A fault on request" in plain.out
+    assert "refused 422, Jetti answered: {" in plain.out
+    assert without(PERSONAL, plain.out)
+    assert "Ledger Lane" in raw.out
+    assert '"externalId": "1002"' in raw.out
+
+
+async def test_dead_show_of_an_event_has_its_reasons(desk: Desk) -> None:
+    await desk.shop.send(b"[]")
+    (event,) = (await fetched(desk.relay.private_url + "/api/dead-letters?code=no_order")).json["dead_letters"]
+    said = await desk.command("dead", "show", f"event:{event['event']}", "--raw")
+
+    assert said.out.startswith(f"event:{event['event']} of shop, topic orders/create\nbody: not an order")
+    assert said.out.endswith("body\n[]\n")
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        ("#1001", "#1001 is no dead letter: #1001 of shop is delivered"),
+        ("#4711", "no order '#4711'"),
+        ("event:1", "no dead letter is such an event"),
+        ("order:99", "no such order"),
+    ],
+)
+@pytest.mark.parametrize("command", ["show", "replay", "discard"])
+async def test_what_is_no_dead_letter_is_neither_shown_replayed_nor_discarded(
+    desk: Desk, command: str, reference: str, words: str
+) -> None:
+    more = ("--why", "x") if command == "discard" else ()
+    said = await desk.command("dead", command, reference, *more)
+
+    assert (said.code, said.out) == (1, "")
+    assert words in flat(said.err)
+
+
+async def test_a_reference_that_may_be_several_orders_is_refused_with_the_list(tmp_path: Path) -> None:
+    jetti = SandboxSettings(async_rate=None, faults=(Fault(status=422),))
+    async with relay_running(tmp_path, jetti=jetti) as (relay, _), Shop(relay.public_url) as shop:
+        desk = Desk(relay, shop, tmp_path)
+        for number in (1, 2):
+            await shop.send(shopify_order(number, name="#1001"))
+        await relay.happenings.until(lambda: len(relay.happenings.of(AttemptMade)) == 2)
+        refused = await desk.command("dead", "discard", "#1001", "--why", "x")
+        done = await desk.command("dead", "discard", "order:2", "--why", "x")
+
+    assert refused.code == 1
+    assert "#1001 may be any of 2 orders. Say which:" in refused.err
+    assert set(re.findall(r"order:(\d)", refused.err)) == {"1", "2"}
+    assert done.code == 0
+
+
+async def test_a_dead_letter_that_is_replayed_is_delivered_once_its_cause_is_mended(tmp_path: Path) -> None:
+    jetti = SandboxSettings(async_rate=None, faults=(Fault(status=422, count=1),))
+    async with relay_running(tmp_path, jetti=jetti) as (relay, running), Shop(relay.public_url) as shop:
+        desk = Desk(relay, shop, tmp_path)
+        await shop.send(shopify_order(1001))
+        await relay.happenings.until(lambda: len(relay.happenings.of(AttemptMade)) == 1)
+        said = await desk.command("dead", "replay", "#1001", "--by", "ada", "--why", "mended")
+        await relay.happenings.until(lambda: len(relay.happenings.of(AttemptMade)) == 2)
+        (deed,) = (await fetched(relay.private_url + "/api/deeds")).json["deeds"]
+
+    assert (said.code, flat(said.out)) == (
+        0, "1 dead letter on the way again, in lane replay: order-relay order REFERENCE",
+    )  # fmt: skip
+    assert running.account.sale("1001") is not None
+    assert (deed["by"], deed["why"]) == ("ada", "mended")
+
+
+@pytest.mark.parametrize("words", [("--code", "api.errors.unknown"), ("--channel", "main"), ("--all",)])
+async def test_a_bulk_replay_is_watched_to_its_end(desk: Desk, words: tuple[str, ...]) -> None:
+    said = await desk.command("dead", "replay", *words, "--yes")
+
+    assert (said.code, said.out) == (0, "replayed 1 dead letter: they wait in lane replay, behind new orders\n")
+
+
+async def test_a_bulk_replay_need_not_be_waited_for_and_is_json_for_programs(desk: Desk) -> None:
+    begun = await desk.command("dead", "replay", "--all", "--yes", "--no-wait")
+    await desk.relay.happenings.until(lambda: len(desk.relay.happenings.of(AttemptMade)) == 4)
+    ended = json.loads((await desk.command("dead", "replay", "--all", "--yes", "--json")).out)["replay"]
+
+    assert flat(begun.out).startswith("replay 1 of 1 dead letter has begun")
+    assert (ended["id"], ended["revived"]) == (2, 1)
+    assert ended["ended_at"] is not None
+
+
+async def test_a_bulk_replay_is_not_begun_where_nobody_can_be_asked(desk: Desk) -> None:
+    said = await desk.command("dead", "replay", "--all")
+
+    assert (said.code, said.out) == (2, "")
+    assert "--yes" in said.err
+    assert (await fetched(desk.relay.private_url + "/api/replays")).json == {"replays": []}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("dead", "replay"), ("dead", "replay", "#1002", "--all"), ("dead", "replay", "#1002", "--code", "x"),
+        ("dead", "replay", "--since", "yesterday"), ("dead", "discard", "#1002"), ("dead", "discard", "--why", "x"),
+        ("dead", "discard", "#1002", "--why", " "), ("pause", "main"), ("pause", "main", "--why", ""), ("pause",),
+        ("resume",), ("pause", "main", "--why", "x", "--by", " "),
+    ],
+)  # fmt: skip
+async def test_what_is_not_said_clearly_is_not_done(desk: Desk, words: tuple[str, ...]) -> None:
+    said = await desk.command(*words)
+
+    assert (said.code, said.out) == (2, "")
+    assert (await fetched(desk.relay.private_url + "/api/deeds")).json == {"deeds": []}
+
+
+async def test_a_selection_without_dead_letters_is_said(desk: Desk) -> None:
+    said = await desk.command("dead", "replay", "--code", "other", "--yes")
+
+    assert said.code == 1
+    assert "no dead letter has code other" in flat(said.err)
+    assert "Is that its private listener?" not in said.err
+
+
+async def test_a_discarded_dead_letter_is_gone_from_the_list_and_says_who_and_why(desk: Desk) -> None:
+    said = await desk.command("dead", "discard", "#1002", "--why", "entered by hand", "--by", "ada")
+    left = await desk.command("dead", "list")
+    order = await desk.command("order", "#1002")
+
+    assert (said.code, left.out) == (0, "no dead letters\n")
+    assert "now discarded: by ada: entered by hand" in flat(order.out)
+
+
+async def test_pause_and_resume_say_what_they_did_and_status_who_paused(desk: Desk) -> None:
+    paused = await desk.command("pause", "main", "--why", "a [bold]migration", "--by", "ada")
+    status = await desk.command("status")
+    resumed = await desk.command("resume", "main")
+    again = await desk.command("resume", "main", "--json")
+
+    assert (paused.code, flat(paused.out)) == (0, "main is paused, and stays so until: order-relay resume main")
+    assert "main (async): paused" in status.out
+    assert re.search(
+        r"paused by ada since \S+ UTC: a \[bold\]migration\. To go on: order-relay resume main", flat(status.out)
+    )
+    assert fits(status.out)
+    assert (resumed.code, resumed.out.startswith("main is sending.")) == (0, True)
+    assert (again.code, json.loads(again.out)["state"]) == (0, "sending")
+
+
+async def test_a_channel_that_is_not_there_is_refused_with_those_that_are(desk: Desk) -> None:
+    for words in (("pause", "other", "--why", "x"), ("resume", "other/..")):
+        said = await desk.command(*words)
+        assert (said.code, said.out) == (1, "")
+        assert "no such channel; there are: main" in flat(said.err)
 
 
 async def test_an_address_may_be_given_without_scheme(desk: Desk) -> None:

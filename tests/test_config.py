@@ -12,7 +12,17 @@ from typing import Any
 import pytest
 
 from relay import config
-from relay.config import Address, ConfigError, NativeStorefront, Problem, Settings, ShopifyStorefront, keys
+from relay.config import (
+    Address,
+    ConfigError,
+    NativeStorefront,
+    Problem,
+    Settings,
+    ShopifyStorefront,
+    current_secrets,
+    keys,
+)
+from relay.core.breaker import BreakerPolicy
 from relay.core.delivery import HeadStarts
 from relay.core.pace import Mode, Pace
 from relay.core.retry import RetryPolicy
@@ -91,6 +101,7 @@ class TestDefaults:
         assert channel.pace == Pace()
         assert channel.retry_policy == RetryPolicy()
         assert channel.head_starts == HeadStarts()
+        assert channel.breaker_policy == BreakerPolicy()
         assert channel.import_mode is Mode.ASYNC
         assert shopify(loaded(SMALL)).rules == ShopifyRules()
 
@@ -119,16 +130,28 @@ class TestDefaults:
         sync_rate = 0.5
         multiplier = 4
         burst = 3
+        rate_floor = 0.2
         permanent_codes = ["api.x"]
         retry = { base_s = 2, factor = 3, cap_s = 60, max_age_s = 600 }
+        breaker = { failures = 2, refusals = 3, probe_s = 4, probe_cap_s = 5, halt_probe_s = 6, halt_probe_cap_s = 7 }
         head_start = { new_s = 60, update_s = 30, replay_s = 10 }
         """
         channel = loaded(toml).channels["main"]
-        assert channel.pace == Pace(sync_rate=0.5, multiplier=4, burst=3)
+        assert channel.pace == Pace(sync_rate=0.5, multiplier=4, burst=3, floor=0.2)
         assert channel.retry_policy == RetryPolicy(2, 3, 60, 600)
+        assert channel.breaker_policy == BreakerPolicy(2, 3, 4, 5, 6, 7)
         assert channel.head_starts == HeadStarts(60, 30, 10)
         assert channel.permanent_codes == ("api.x",)
         assert channel.import_mode is Mode.SYNC
+
+    def test_storefronts_that_send_a_refused_webhook_again_give_way_before_the_limits(self) -> None:
+        own = '[storefronts.own]\nkind = "native"\nchannel = "main"\nsecrets = ["n"]\n'
+        settings = loaded(SMALL + "refuse_at = 0.5\n" + own)
+        assert {name: storefront.refuse_at for name, storefront in settings.storefronts.items()} == {
+            "shop": 0.5,
+            "own": 0.8,
+        }
+        assert loaded(SMALL).storefronts["shop"].refuse_at == 0.8
 
     def test_settings_cannot_be_changed(self) -> None:
         settings = loaded(SMALL)
@@ -299,6 +322,9 @@ class TestWrongValues:
             ("timeout_s", "0"),
             ("in_flight_max", "0"),
             ("window", "0"),
+            ("rate_floor", "0"),
+            ("rate_floor", "1.1"),
+            ("backlog_max", "0"),
             ("channel_id", "0"),
             ("mode", "'asink'"),
             ("insecure_http", "'perhaps'"),
@@ -422,6 +448,12 @@ class TestContradictions:
     def test_new_orders_go_first_and_replays_last(self, head_start: str) -> None:
         problem = only(refused(SMALL + f"[channels.main.head_start]\n{head_start}"))
         assert problem.key.startswith("channels.main.head_start.")
+
+    def test_raw_webhooks_are_not_kept_longer_than_their_orders(self) -> None:
+        problem = only(refused("[retention]\nbodies_days = 31"))
+        assert (problem.key, problem.value) == ("retention.bodies_days", "31")
+        assert problem.remedy == "keep bodies_days <= finished_days, for example 7 and 30"
+        assert loaded("[retention]\nbodies_days = 60\nfinished_days = 60").retention.finished_days == 60
 
     def test_two_listeners_have_two_addresses(self) -> None:
         toml = '[public]\nlisten = "127.0.0.1:{0}"\n[private]\nlisten = "127.0.0.1:{0}"'
@@ -574,6 +606,64 @@ class TestSecrets:
         with pytest.raises(ValueError, match="burst") as caught:
             Settings.model_validate({"channels": {"main": {"webhook_hash": SENTINEL, "burst": 0}}})
         assert SENTINEL not in str(caught.value) + repr(caught.value)
+
+
+class TestSecretsAnew:
+    """A channel's secrets are read again without a restart."""
+
+    FROM_FILE = '[channels.main]\nwebhook_hash_file = "hash"\ntoken = "inline"\n'
+
+    def from_file(self) -> config.Channel:
+        Path("hash").write_text("the old one\n".replace(" ", "-"), encoding="utf-8")
+        return loaded(self.FROM_FILE).channels["main"]
+
+    def test_a_changed_file_gives_the_new_secret_and_what_came_from_no_file_stays(self) -> None:
+        channel = self.from_file()
+        Path("hash").write_text(f"{SENTINEL}\r\n", encoding="utf-8")
+        secrets = current_secrets(channel)
+        assert secrets.webhook_hash is not None
+        assert secrets.webhook_hash.get_secret_value() == SENTINEL
+        assert secrets.token is channel.token
+        assert SENTINEL not in repr(secrets)
+
+    def test_a_file_named_by_a_variable_is_read_again_too(self) -> None:
+        Path("hash").write_text("old", encoding="utf-8")
+        settings = loaded(SMALL, {"RELAY_CHANNELS__MAIN__WEBHOOK_HASH_FILE": "hash"})
+        Path("hash").write_text("new", encoding="utf-8")
+        secret = current_secrets(settings.channels["main"]).webhook_hash
+        assert secret is not None
+        assert secret.get_secret_value() == "new"
+
+    def test_a_variable_that_replaced_a_file_stays(self) -> None:
+        channel = loaded(self.FROM_FILE, {"RELAY_CHANNELS__MAIN__WEBHOOK_HASH": "direct"}).channels["main"]
+        assert current_secrets(channel).webhook_hash == channel.webhook_hash
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (None, "there is no such file"),
+            (b"\n", "is empty"),
+            (b" ", "is empty"),
+            (SENTINEL.encode() + b"\xff", "is not UTF-8 text"),
+            (SENTINEL.encode() + b" x", "has a space, a line break or a character beyond ASCII"),
+        ],
+    )
+    def test_a_file_that_cannot_be_used_is_an_error_that_shows_nothing_of_it(
+        self, content: bytes | None, message: str
+    ) -> None:
+        channel = self.from_file()
+        Path("hash").unlink()
+        if content is not None:
+            Path("hash").write_bytes(content)
+        with pytest.raises(ConfigError) as caught:
+            current_secrets(channel)
+        problem = only(caught.value.problems)
+        assert (problem.key, problem.value) == ("webhook_hash_file", "'hash'")
+        assert problem.message.startswith(message)
+        assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+        captured = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+        ours = [frame for frame in captured.stack if Path(frame.filename).parent == Path(config.__file__).parent]
+        assert SENTINEL not in str(caught.value) + "".join(str(frame.locals) for frame in ours)
 
 
 def uncommented(*, plain: bool) -> str:

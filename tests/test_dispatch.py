@@ -7,8 +7,11 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
+from relay.core.breaker import BreakerPolicy, Circuit
 from relay.core.delivery import HeadStarts, State
-from relay.core.events import AttemptMade, ChannelPaused, EventFound
+from relay.core.events import AttemptMade, ChannelThrottled, CircuitMoved, EventFound, PersonActed
 from relay.core.instant import SECOND
 from relay.core.mapping import Maker
 from relay.core.order import Arrival, Disposition, Order
@@ -66,12 +69,14 @@ class Bench:
     maker: Maker | None = field(default_factory=lambda: Maker(Source()))
     in_flight: int = 0
     in_flight_max: int = 0
+    secrets_read: int = 0
+    secrets_wrong: str = ""
 
     async def __aenter__(self) -> "Bench":
         self.clock = LoopClock()
         self.started = self.clock.monotonic()
         self.dispatcher = Dispatcher(
-            self.channel, self.store, lambda _: self.maker, self._send, self.clock, self.happenings, lambda: self.jitter
+            self.channel, self.store, lambda _: self.maker, self, self.clock, self.happenings, lambda: self.jitter
         )
         self._running = asyncio.create_task(self.dispatcher.run())
         await self.clock.sleep(1.5 * self.channel.pace.spacing_s(self.channel.mode))  # until the first permit is there
@@ -115,7 +120,12 @@ class Bench:
         (order,) = await self.store.find(name)
         return order.state
 
-    async def _send(self, sale: bytes) -> Result:
+    async def read_secrets(self) -> None:
+        self.secrets_read += 1
+        if self.secrets_wrong:
+            raise ValueError(self.secrets_wrong)
+
+    async def send(self, sale: bytes) -> Result:
         self.sent_at.append(self.clock.monotonic())
         self.sent.append((self.clock.monotonic() - self.started, json.loads(sale)["externalId"]))
         self.in_flight += 1
@@ -281,9 +291,14 @@ def test_what_fails_is_sent_again_after_a_growing_delay() -> None:
 
 def test_what_failed_for_too_long_becomes_a_dead_letter_with_its_cause() -> None:
     async def run() -> None:
+        async def answer(_: int) -> Outcome:
+            return FAILED if bench.names[-1] == "1" else SENT
+
         channel = replace(CHANNEL, retry=RetryPolicy(max_age_s=600.0))
-        async with Bench(script=scripted(FAILED), channel=channel) as bench:
+        async with Bench(script=answer, channel=channel) as bench:
             await bench.order("1")
+            await bench.after(100.0)
+            await bench.order("2")
             await bench.after(2000.0)
             (dead,) = await bench.store.dead_letters()
             assert isinstance(dead, Order)
@@ -326,8 +341,12 @@ def test_a_wrong_credential_stops_the_channel_loudly_and_costs_no_order() -> Non
                 await bench.clock.sleep(0.01)
             await bench.after(600.0)
             assert {await bench.state(name) for name in "123"} == {State.SENT}
-            assert all(paused.is_wrong for paused in bench.happenings.of(ChannelPaused))
+            moves = [(move.before, move.after) for move in bench.happenings.of(CircuitMoved)]
+            assert moves == [(Circuit.CLOSED, Circuit.HALTED), (Circuit.HALTED, Circuit.CLOSED)]
             assert len(bench.sent) == 8
+            assert bench.secrets_read == 5, "before every probe: perhaps someone mended them"
+            attempts = [made.attempts for made in bench.happenings.of(AttemptMade) if made.outcome != "sent"]
+            assert attempts == [0] * 5
 
     simulate(run())
 
@@ -345,10 +364,11 @@ def test_an_order_that_alone_is_refused_like_a_wrong_channel_does_not_stop_the_o
                 await bench.order(str(number))
             await bench.after(120.0)
             assert len(set(bench.names)) == 199
+            await bench.order("200")
             await bench.after(3 * 3600.0)
             assert await bench.state("1") is State.DEAD
-            pauses = bench.happenings.of(ChannelPaused)
-            assert len(pauses) <= 2
+            halts = [move for move in bench.happenings.of(CircuitMoved) if move.after is Circuit.HALTED]
+            assert len(halts) <= 2
 
     simulate(run())
 
@@ -441,18 +461,25 @@ def test_an_update_that_changes_nothing_is_sent_when_what_jetti_has_is_not_certa
 
 def test_an_update_back_to_what_was_delivered_is_sent_after_one_that_failed_for_good() -> None:
     async def run(*between: Outcome, policy: RetryPolicy) -> None:
+        outcomes = iter((SENT, *between, SENT))
+
+        async def answer(_: int) -> Outcome:
+            return next(outcomes) if bench.names[-1] == "1" else SENT
+
         channel = replace(CHANNEL, retry=policy)
-        async with Bench(script=scripted(SENT, *between, SENT), channel=channel) as bench:
+        async with Bench(script=answer, channel=channel) as bench:
             await bench.order("1", body=manual_sale(1, note="A"), version=1)
             await bench.after(0.5)
             await bench.order("1", body=manual_sale(1, note="B"), version=2)
+            await bench.after(0.15)
+            await bench.order("2")
             await bench.after(60.0)
             assert await bench.state("1") is State.DEAD
             await bench.order("1", body=manual_sale(1, note="A"), version=3)
-            assert len(await bench.after(10.0)) == 2 + len(between)
+            assert (await bench.after(10.0)).count("1") == 2 + len(between)
 
     simulate(run(REFUSED, policy=RetryPolicy()))
-    simulate(run(*[FAILED] * 8, policy=RetryPolicy(base_s=0.01, cap_s=0.01, max_age_s=0.01)))
+    simulate(run(*[FAILED] * 8, policy=RetryPolicy(base_s=0.3, cap_s=0.3, max_age_s=0.01)))
 
 
 def test_an_update_back_to_what_was_delivered_is_sent_after_one_that_was_handed_back() -> None:
@@ -490,12 +517,237 @@ def test_an_update_back_to_what_was_delivered_is_sent_after_a_503_that_may_have_
     simulate(run())
 
 
-def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
+# -- the channel ------------------------------------------------------------------------------------------------------
+
+
+def test_a_throttle_halves_the_rate_and_success_brings_it_back_but_never_above_the_ceiling() -> None:
     async def run() -> None:
-        async with Bench() as bench:
-            for seconds in (60.0, 1.0):
-                bench.dispatcher._pause(seconds, THROTTLED.cause, is_wrong=False)
-            assert bench.dispatcher.paused_s > 50
+        async with Bench(script=scripted(replace(THROTTLED, retry_after_s=2.0), SENT)) as bench:
+            for number in range(1, 700):
+                await bench.order(str(number))
+            await bench.clock.sleep(0.05)
+            assert bench.dispatcher.rate == 5.0
+            assert bench.dispatcher.ceiling == 10.0
+            assert len(bench.happenings.of(ChannelThrottled)) == 1
+            before = len(await bench.after(3.0))
+            slow = len(await bench.after(2.0)) - before
+            assert 10 <= slow <= 13
+            await bench.after(20.0)
+            assert bench.dispatcher.rate == 10.0
+            assert most_in_a_second(bench.sent_at) <= 11
+            before = len(bench.sent)
+            assert len(await bench.after(10.0)) - before in (99, 100, 101)
+
+    simulate(run())
+
+
+def test_many_throttled_at_once_slow_the_channel_down_once() -> None:
+    async def run() -> None:
+        async def slowly(n: int) -> Outcome:
+            await asyncio.sleep(2.0)  # noqa: TID251 - simulated
+            return replace(THROTTLED, retry_after_s=1.0) if n <= 10 else SENT
+
+        async with Bench(script=slowly) as bench:
+            for number in range(1, 40):
+                await bench.order(str(number))
+            await bench.after(3.2)
+            assert bench.dispatcher.rate == 5.0
+
+    simulate(run())
+
+
+def test_an_outage_opens_the_circuit_costs_no_attempts_and_is_over_when_a_probe_gets_through() -> None:
+    """A thousand orders wait through six hours of outage, and come back at the channel's pace, most urgent first."""
+
+    async def run() -> None:
+        async def answer(_: int) -> Outcome:
+            return FAILED if bench.clock.monotonic() - bench.started < 6 * 3600 else SENT
+
+        async with Bench(script=answer) as bench:
+            for number in range(1, 1001):
+                await bench.order(str(number))
+                await bench.clock.sleep(0.0001)
+            await bench.after(1800.0)
+            assert bench.dispatcher.condition.breaker.circuit is Circuit.OPEN
+            during = len(bench.sent)
+            assert len(await bench.after(3600.0)) - during <= 61, "one probe a minute"
+            running_us = bench.dispatcher.condition.running_us
+            await bench.after(5 * 3600.0)
+            assert await bench.store.dead_letters() == []
+            assert len({name for at, name in bench.sent if at >= 6 * 3600}) == 1000
+            counted = [made.attempts for made in bench.happenings.of(AttemptMade) if made.outcome == "failed"]
+            assert sum(attempts > 0 for attempts in counted) <= BreakerPolicy().failures
+            assert running_us < 10 * SECOND, "the clock of the maximum age stands still"
+            after_it = [int(name) for at, name in bench.sent if at >= 6 * 3600 + 120]
+            assert sum(a > b for a, b in pairwise(after_it)) <= 8, "most urgent first, but for what slept"
+            assert most_in_a_second(bench.sent_at) <= 11
+
+    simulate(run())
+
+
+def test_one_order_that_always_fails_does_not_open_the_circuit() -> None:
+    async def run() -> None:
+        async def answer(_: int) -> Outcome:
+            return FAILED if bench.names[-1] == "1" else SENT
+
+        async with Bench(script=answer) as bench:
+            for number in range(1, 30):
+                await bench.order(str(number))
+            await bench.after(3600.0)
+            assert len(set(bench.names)) == 29
+            assert bench.happenings.of(CircuitMoved) == []
+
+    simulate(run())
+
+
+def test_an_order_that_fails_alone_is_not_given_up_before_another_was_taken() -> None:
+    """At night one order waits, and Jetti is down for three days: it may not be the order."""
+
+    async def run() -> None:
+        async def answer(_: int) -> Outcome:
+            return FAILED if bench.clock.monotonic() - bench.started < 72 * 3600 else SENT
+
+        async with Bench(script=answer) as bench:
+            await bench.order("1")
+            await bench.after(71 * 3600.0)
+            assert await bench.state("1") is State.SLEEPING
+            await bench.after(2 * 3600.0)
+            assert await bench.state("1") is State.SENT
+
+    simulate(run())
+
+
+def test_one_refusal_for_order_after_order_halts_the_channel_and_none_of_them_stays_dead() -> None:
+    """A new product goes on sale and is unknown to Jetti until someone acknowledges it."""
+
+    async def run() -> None:
+        mended = False
+
+        async def answer(_: int) -> Outcome:
+            return SENT if mended else REFUSED
+
+        async with Bench(script=answer) as bench:
+            for number in range(1, 101):
+                await bench.order(str(number))
+            await bench.after(60.0)
+            assert bench.dispatcher.condition.breaker.circuit is Circuit.HALTED
+            assert await bench.store.dead_letters() == []
+            assert len(bench.sent) < 20
+            mended = True
+            await bench.after(700.0)
+            assert {await bench.state(str(number)) for number in range(1, 101)} == {State.SENT}
+
+    simulate(run())
+
+
+def test_orders_that_are_refused_by_their_own_fault_become_dead_letters_however_many_came_in_a_row() -> None:
+    async def run() -> None:
+        async def answer(_: int) -> Outcome:
+            return REFUSED if int(bench.names[-1]) <= 15 else SENT
+
+        async with Bench(script=answer) as bench:
+            for number in range(1, 31):
+                await bench.order(str(number))
+            await bench.after(4 * 3600.0)
+            assert {await bench.state(str(number)) for number in range(16, 31)} == {State.SENT}
+            assert {await bench.state(str(number)) for number in range(1, 16)} == {State.DEAD}
+            assert bench.dispatcher.condition.breaker.circuit is Circuit.CLOSED
+
+    simulate(run())
+
+
+def test_resuming_reads_the_secrets_again_and_goes_on_at_once() -> None:
+    async def run() -> None:
+        async with Bench(script=scripted(*[CHANNEL_WRONG] * 8, SENT)) as bench:
+            for number in range(1, 21):
+                await bench.order(str(number))
+            await bench.after(1000.0)
+            assert bench.dispatcher.condition.breaker.circuit is Circuit.HALTED
+            before = len(bench.sent)
+            read = bench.secrets_read
+            bench.secrets_wrong = "there is no such file"
+            with pytest.raises(ValueError, match="no such file"):
+                await bench.dispatcher.resume("ada", "mended")
+            assert bench.dispatcher.condition.breaker.circuit is Circuit.HALTED
+            bench.secrets_wrong = ""
+            await bench.dispatcher.resume("ada", "mended")
+            assert bench.secrets_read == read + 2
+            assert len(await bench.after(1.0)) - before >= 9
+            assert [(act.by, act.what) for act in bench.happenings.of(PersonActed)] == [("ada", "resume")]
+
+    simulate(run())
+
+
+def test_a_pause_survives_a_restart_and_accepting_goes_on() -> None:
+    async def run() -> None:
+        store = MemoryStore()
+        async with Bench(store=store) as bench:
+            await bench.order("1")
+            await bench.after(1.0)
+            await bench.dispatcher.pause("ada", "stock is being counted")
+            await bench.order("2")
+            assert await bench.after(100.0) == ["1"]
+        async with Bench(store=store.restarted()) as again:
+            await again.order("3")
+            assert await again.after(1000.0) == []
+            pause = again.dispatcher.condition.pause
+            assert pause is not None
+            assert (pause.by, pause.why) == ("ada", "stock is being counted")
+            await again.dispatcher.resume("bob", "counted")
+            assert sorted(await again.after(1.0)) == ["2", "3"]
+
+    simulate(run())
+
+
+def test_a_pause_is_not_lost_that_comes_before_the_channel_has_begun() -> None:
+    async def run() -> None:
+        store = Moody()
+        store.stall_s = 2.0
+        bench = Bench(store=store)
+        async with bench:
+            await bench.dispatcher.pause("ada", "not yet")
+            store.stall_s = 0.0
+            await bench.order("1")
+            assert await bench.after(100.0) == []
+
+    simulate(run())
+
+
+def test_after_a_halt_nothing_sleeps_on_until_the_next_probe_would_have_been_due() -> None:
+    async def run() -> None:
+        async with Bench(script=scripted(*[CHANNEL_WRONG] * 6, SENT)) as bench:
+            for number in range(1, 4):
+                await bench.order(str(number))
+            await bench.after(600.0)
+            assert len(bench.sent) == 6
+            await bench.dispatcher.resume("ada", "mended")
+            await bench.after(1.0)
+            assert {await bench.state(name) for name in "123"} == {State.SENT}
+
+    simulate(run())
+
+
+def test_a_halt_survives_a_restart_and_a_restart_is_worth_a_probe() -> None:
+    async def run() -> None:
+        store = MemoryStore()
+        async with Bench(store=store, script=scripted(CHANNEL_WRONG)) as bench:
+            for number in range(1, 9):
+                await bench.order(str(number))
+            await bench.after(3600.0)
+        async with Bench(store=store.restarted(), script=scripted(CHANNEL_WRONG)) as again:
+            assert again.dispatcher.condition.breaker.circuit is Circuit.HALTED
+            assert len(await again.after(2.0)) == 1
+
+    simulate(run())
+
+
+def test_a_clock_that_is_set_back_strands_no_sleeper() -> None:
+    async def run() -> None:
+        async with Bench(script=scripted(FAILED, SENT)) as bench:
+            await bench.order("1")
+            await bench.after(0.2)
+            bench.clock.set_back(6 * 3600.0)
+            assert await bench.after(60.0) == ["1", "1"]
 
     simulate(run())
 
@@ -527,6 +779,10 @@ class Moody(MemoryStore):
         if self.failures:
             self.failures -= 1
             raise StoreFailed("disk I/O error")
+
+    async def conditions(self) -> Any:
+        await self._maybe_fail()
+        return await super().conditions()
 
     async def take(self, channel: str, candidates: Any) -> Taken | None:
         await self._maybe_fail()

@@ -19,7 +19,7 @@ import aiohttp
 import pytest
 
 from relay.clock import SystemClock
-from relay.core.events import AttemptMade, EventAccepted, RequestRefused
+from relay.core.events import AttemptMade, DoorMoved, EventAccepted, RequestRefused
 from relay.core.order import Arrival
 from relay.core.problem import Problem
 from relay.ingest import ITEMS_MAX, Ingest, Limits
@@ -32,6 +32,7 @@ from tests.fakes import (
     Happenings,
     Shop,
     Wire,
+    fetched,
     manual_sale,
     request,
     shopify_order,
@@ -755,6 +756,135 @@ async def test_when_the_commit_queue_is_full_the_rest_is_told_to_come_again(tmp_
     assert good.status == 200
 
 
+async def test_of_the_commit_queue_each_storefront_has_the_share_it_is_configured_to_have(tmp_path: Path) -> None:
+    public = {"listen": "127.0.0.1:0", "queue_max": 10}
+    never_again = SHOP | {"refuse_at": 1.0}
+    async with (
+        relay_running(tmp_path, public=public, storefronts={"shop": SHOP, "woo": never_again}) as (relay, _),
+        Shop(relay.public_url) as shop,
+        Shop(relay.public_url, storefront="woo") as woo,
+    ):
+        async with held(tmp_path / "relay.db"):
+            kept = [asyncio.create_task(shop.send(shopify_order(number))) for number in range(1, 9)]
+            await SystemClock().sleep(0.2)
+            refused = [await shop.send(shopify_order(20 + number)) for number in range(3)]
+            kept += [asyncio.create_task(woo.send(shopify_order(number))) for number in range(30, 32)]
+            await SystemClock().sleep(0.2)
+            refused.append(await woo.send(shopify_order(40)))
+        answers = [await task for task in kept]
+
+    assert [problem(answer) for answer in refused] == [(503, "busy")] * 4
+    assert {answer.status for answer in answers} == {200}
+
+
+@asynccontextmanager
+async def full(tmp_path: Path, **tables: Any) -> AsyncIterator[tuple[RunningRelay, Shop]]:
+    """A relay whose channel ``main`` has as many orders waiting as it may, by its guard's latest measurement."""
+    channels = {
+        "main": {"sync_rate": 0.001, "burst": 1, "backlog_max": 5},
+        "other": {"sync_rate": 0.001, "backlog_max": 5},
+    }
+    storefronts = {"shop": SHOP, "till": TILL, "elsewhere": SHOP | {"channel": "other"}}
+    public = {"listen": "127.0.0.1:0", "retry_after_s": 7}
+    arguments: dict[str, Any] = {"channels": channels, "storefronts": storefronts, "public": public} | tables
+    async with relay_running(tmp_path, **arguments) as (relay, _), Shop(relay.public_url) as shop:
+        for number in range(1, 7):  # one leaves at once
+            assert (await shop.send(shopify_order(number))).status == 200
+        await measured(relay)
+        yield relay, shop
+
+
+async def measured(relay: RunningRelay) -> None:
+    """The guard measures every second; this is now."""
+    assert relay.relay.guard is not None
+    await relay.relay.guard.measure()
+
+
+async def test_when_as_many_orders_wait_as_may_a_webhook_is_told_to_come_again(tmp_path: Path) -> None:
+    async with full(tmp_path) as (relay, shop), Shop(relay.public_url, storefront="elsewhere") as other:
+        before = len(relay.happenings.of(EventAccepted))
+        answers = [
+            await shop.send(shopify_order(7)),
+            await shop.post(HASH_PATH, manual_sale(8), HASH),
+            await shop.post(TOKEN_PATH, manual_sale(9), TO_ORDERS),
+            await shop.post("/orders", b"[" + manual_sale(10) + b"]", TO_ORDERS),
+        ]
+        assert len(relay.happenings.of(EventAccepted)) == before
+        assert (await other.send(shopify_order(7))).status == 200
+        ready = await fetched(f"{relay.private_url}/readyz")
+
+    assert [problem(answer) for answer in answers] == [(503, "backlog-full")] * 4
+    assert {answer.headers["Retry-After"] for answer in answers} == {"7"}
+    assert not any(digit in answer.json["detail"] for answer in answers for digit in "0123456789")
+    assert ready.status == 200
+    refused = [(r.storefront, r.status, r.type) for r in relay.happenings.of(RequestRefused)]
+    assert refused == [("shop", 503, "backlog-full"), *[("till", 503, "backlog-full")] * 3]
+    assert [move.storefronts for move in relay.happenings.of(DoorMoved)] == [("shop", "till")]
+
+
+async def test_without_room_on_the_disk_every_storefront_is_refused_and_the_relay_is_not_ready(tmp_path: Path) -> None:
+    store = {"disk_free_min_bytes": 1_125_899_906_842_624}
+    async with relay_running(tmp_path, store=store) as (relay, _), Shop(relay.public_url) as shop:
+        await measured(relay)
+        answer = await shop.send(ORDER)
+        unknown = await shop.post("/webhooks/nobody", ORDER, signed(ORDER))
+        stranger = await shop.post("/orders", manual_sale(1), JSON)
+        ready = await fetched(f"{relay.private_url}/readyz")
+
+    assert problem(answer) == (503, "disk-full")
+    assert (problem(unknown), problem(stranger)) == ((404, "unknown-storefront"), (401, "bad-credential"))
+    assert ready.status == 503
+    assert "every storefront is refused" in ready.json["reasons"][0]
+    assert "store.disk_free_min_bytes" in ready.json["reasons"][0]
+
+
+async def test_a_refusal_for_want_of_room_waits_for_no_body_and_keeps_the_connection(tmp_path: Path) -> None:
+    head, body = request(body=ORDER)[: -len(ORDER)], ORDER
+    async with full(tmp_path) as (relay, _), Wire(relay.public_url) as wire:
+        for _ in range(2):
+            await wire.write(head)
+            answer = await wire.answer()
+            assert answer is not None
+            assert problem(answer) == (503, "backlog-full")
+            assert "Connection" not in answer.headers
+            await wire.write(body)
+        await wire.write(request(b"POST /nowhere HTTP/1.1", b""))
+        answer = await wire.answer()
+        assert answer is not None
+        assert problem(answer) == (404, "unknown-path")
+
+
+@pytest.mark.parametrize("change", [{"Content-Length": "4000000"}, {"Expect": "100-continue"}], ids=["large", "asks"])
+async def test_a_refusal_for_want_of_room_reads_no_large_body_and_asks_for_none(
+    tmp_path: Path, change: dict[str, str]
+) -> None:
+    headers = signed(ORDER) | {"Content-Length": str(len(ORDER))} | change
+    async with full(tmp_path) as (relay, _), Wire(relay.public_url) as wire:
+        await wire.write(request(headers=headers, length=False))
+        answer = await wire.answer()
+        assert answer is not None
+        assert problem(answer) == (503, "backlog-full")
+        assert answer.headers["Connection"] == "close"
+        assert await wire.closed()
+
+
+async def test_of_what_was_not_understood_the_headers_are_kept_that_its_source_reads(tmp_path: Path) -> None:
+    async with relay_running(tmp_path) as (relay, _), Shop(relay.public_url) as shop:
+        more = {"X-Shopify-Triggered-At": b"x" * 5000 + b"\xff", "Cookie": "no", "X-Shopify-Shop-Domain": "no.example"}
+        async with Wire(relay.public_url) as wire:
+            await wire.write(request(body=b"null", headers=signed(b"null", webhook_id="w1") | more))
+            answer = await wire.answer()
+        await shop.send(ORDER)
+        (lost,) = await relay.store.lost(after=0, limit=10)
+
+    assert answer is not None
+    assert answer.json["status"] == "quarantined"
+    kept = {name.lower(): value for name, value in lost.headers.items()}
+    assert kept == {
+        "x-shopify-topic": "orders/create", "x-shopify-webhook-id": "w1", "x-shopify-triggered-at": "x" * 1024,
+    }  # fmt: skip
+
+
 async def test_when_the_store_fails_nothing_is_acknowledged_and_all_is_well_once_it_is_mended(tmp_path: Path) -> None:
     public = {"listen": "127.0.0.1:0", "retry_after_s": 7}
     async with relay_running(tmp_path, public=public) as (relay, _), Shop(relay.public_url) as shop:
@@ -822,11 +952,11 @@ async def test_stopping_answers_what_has_arrived_and_takes_nothing_more(tmp_path
 async def test_bodies_in_transit_take_so_much_memory_and_no_more() -> None:
     """Before anybody has proved who they are."""
 
-    async def accept(_: Arrival) -> Receipt:
+    async def accept(arrival: Arrival, *, share: float) -> Receipt:
         raise AssertionError("nothing arrives here")
 
-    told = Happenings()
-    ingest = Ingest({}, accept, lambda _, __: None, Limits(bodies_max_bytes=100), SystemClock(), told)
+    told, limits = Happenings(), Limits(bodies_max_bytes=100)
+    ingest = Ingest({}, accept, lambda _, __: None, lambda _: None, limits, SystemClock(), told)
     with ingest._reading(60), pytest.raises(Problem, match="busy"), ingest._reading(60):
         pass
     with ingest._reading(100):

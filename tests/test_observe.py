@@ -5,19 +5,27 @@ import io
 import json
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from relay.core.breaker import Circuit
 from relay.core.delivery import Lane, State
 from relay.core.events import (
     AttemptMade,
-    ChannelPaused,
+    ChannelThrottled,
+    CircuitMoved,
+    DoorMoved,
     EventAccepted,
     EventFound,
     Happening,
+    Housekept,
     PermitTaken,
+    PersonActed,
+    ProbeFailed,
+    ReplayAdvanced,
     RequestRefused,
     Started,
     Stopped,
@@ -27,10 +35,14 @@ from relay.core.events import (
     Warned,
 )
 from relay.core.order import Disposition
+from relay.core.outcome import Cause
+from relay.core.pressure import REFUSALS, Limit
 from relay.core.sale import Reason
 from relay.observe.logs import Format, Gathered, Level, Logs, libraries_in, logger
-from relay.observe.metrics import ChannelFigures, Metrics
+from relay.observe.metrics import ChannelFigures, Figures, Metrics
+from relay.observe.pages import Page
 from relay.sandbox import Fault, SandboxSettings
+from relay.store import Size
 from tests.fakes import SHOP_SECRET, TILL_SECRET, Shop, manual_sale, shopify_order
 from tests.running import UNLIMITED, relay_running
 
@@ -45,12 +57,24 @@ ATTEMPT = AttemptMade(
     outcome="failed", status=500, code="api.x", message="Ada Buyer is unknown", duration_s=0.0123, attempts=3,
     accepted_to_sent_s=None, state=State.SLEEPING, due_at=1_795_000_000_000_000,
 )  # fmt: skip
+UNAUTHORIZED = Cause("api.errors.unauthorized", "The hash is wrong.", 401)
+REFUSED = Cause("http_422", "Ada Buyer has no address", 422)
+DOWN = Cause("connect", "no connection", None)
+HALTED = CircuitMoved("main", Circuit.CLOSED, Circuit.HALTED, UNAUTHORIZED)
+OPENED = CircuitMoved("main", Circuit.CLOSED, Circuit.OPEN, DOWN)
+CLOSED = CircuitMoved("main", Circuit.OPEN, Circuit.CLOSED, None)
 HAPPENINGS: tuple[Happening, ...] = (
     EventAccepted("shop", "orders/create", Disposition.QUEUED, 1, "1001", "#1001", 1, None, 3000, 0.0021),
     EventFound("main", "shop", "1001", "#1001", 1, Disposition.QUARANTINED, (Reason("/email", "missing"),)),
     RequestRefused("shop", 401, "bad-signature", "the signature matches none", 0.001, "/webhooks/shop"),
     ATTEMPT,
-    ChannelPaused("main", 30.0, "http_401: no", True),
+    ChannelThrottled("main", 30.0, Cause("http_429", "too fast", 429), 5.0),
+    HALTED,
+    ProbeFailed("main", Circuit.HALTED, UNAUTHORIZED, 20.0),
+    PersonActed("ada", "pause", "channel main", "a migration"),
+    DoorMoved("disk", ("shop",), "100 MB are free"),
+    Housekept(10, 20, 30, 4, 5, 4096, 0.004, 1.5),
+    ReplayAdvanced(3, 100, 2, 400, ended=False),
     StoreTrouble("accepting an event", "disk full"),
     Unexpected("ingest", ValueError("oh")),
     PermitTaken("main", 0.1),
@@ -150,7 +174,71 @@ def test_a_line_stays_one_line_whatever_is_in_it() -> None:
 
 
 def test_only_lines_of_the_level_asked_for_are_written() -> None:
-    assert [line["level"] for line in lines(*HAPPENINGS, level="error")] == ["error"] * 3
+    events = [line["event"] for line in lines(*HAPPENINGS, level="error")]
+
+    assert events == ["circuit", "probe", "door", "store", "unexpected"]
+
+
+# -- alarms ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("happening", "level"),
+    [
+        (HALTED, "error"),
+        (OPENED, "warning"),
+        (CLOSED, "info"),
+        (ProbeFailed("main", Circuit.HALTED, UNAUTHORIZED, 20.0), "error"),
+        (ProbeFailed("main", Circuit.OPEN, DOWN, 2.0), "warning"),
+        (ChannelThrottled("main", 30.0, Cause("http_429", "too fast", 429), 5.0), "warning"),
+        (PersonActed("ada", "discard", "order 17", "a test"), "info"),
+        (DoorMoved("backlog", ("shop",), "10 wait"), "error"),
+        (DoorMoved("backlog", (), "9 wait"), "info"),
+        (ReplayAdvanced(3, 400, 0, 400, ended=True), "info"),
+        (ReplayAdvanced(3, 398, 2, 400, ended=True), "warning"),
+    ],
+)
+def test_the_level_of_a_line_says_whether_a_person_is_needed(happening: Happening, level: str) -> None:
+    (line,) = lines(happening)
+
+    assert line["level"] == level
+
+
+def test_the_line_of_a_circuit_says_what_moved_where_and_why() -> None:
+    (line,) = lines(HALTED)
+    del line["timestamp"]
+
+    assert line == {
+        "event": "circuit", "level": "error", "channel": "main", "circuit": "halted", "before": "closed",
+        "code": "api.errors.unauthorized", "status": 401, "message": "The hash is wrong.", "runbook": "channel-halted",
+    }  # fmt: skip
+
+
+def test_what_jetti_said_of_an_order_is_not_in_the_line_of_the_channel_it_halted() -> None:
+    (line,) = lines(CircuitMoved("main", Circuit.CLOSED, Circuit.HALTED, REFUSED))
+
+    assert (line["code"], line["message"]) == ("http_422", "")
+
+
+def test_every_page_of_the_runbook_is_named_by_a_line_and_no_other_is() -> None:
+    dead = replace(ATTEMPT, state=State.DEAD)
+    lost = EventAccepted("shop", "", Disposition.QUARANTINED, 1, None, None, None, None, 9, 0.1)
+    refusals = [
+        RequestRefused("shop", 503, kind, "", 0.1)
+        for kind in ("busy", "too-many-connections", "store-failed", *(refusal.name for refusal in REFUSALS.values()))
+    ]
+    doors = [DoorMoved(limit.value, ("shop",), "") for limit in Limit]
+    ended = ReplayAdvanced(3, 398, 2, 400, ended=True)
+    found = [line.get("runbook") for line in lines(*HAPPENINGS, *refusals, *doors, OPENED, dead, lost, ended)]
+
+    assert set(found) - {None} == set(Page)
+    assert None not in [line.get("runbook") for line in lines(*refusals, *doors)]
+
+
+def test_what_asks_nothing_of_anybody_names_no_page() -> None:
+    fine = (CLOSED, DoorMoved("disk", (), "free"), ATTEMPT, PersonActed("ada", "resume", "channel main", ""))
+
+    assert [line.get("runbook") for line in lines(*fine)] == [None] * 4
 
 
 def test_a_traceback_never_shows_local_variables() -> None:
@@ -223,12 +311,18 @@ async def test_one_line_per_event_and_per_attempt_and_nothing_personal_in_any(tm
 # -- metrics -----------------------------------------------------------------------------------------------------------
 
 
-def exposed(metrics: Metrics) -> list[str]:
-    figures = {"main": ChannelFigures(in_flight=2, paused_s=1.5, rate=5.0, configured_rate=10.0)}
-    tally = {("main", State.WAITING, Lane.NEW): 3}
-    return metrics.expose(
-        tally=tally, oldest_due={("main", Lane.NEW): 1_000_000}, figures=figures, now=3_500_000
-    ).decode().splitlines()  # fmt: skip
+FIGURES = Figures(
+    tally={("main", State.WAITING, Lane.NEW): 3},
+    oldest_due={("main", Lane.NEW): 1_000_000},
+    lost_events=7,
+    channels={"main": ChannelFigures(2, 5.0, 10.0, Circuit.OPEN, paused=True, resting_s=1.5)},
+    size=Size(store=4096, wal=512, unused=256, disk_free=1_000_000),
+    now=3_500_000,
+)
+
+
+def exposed(metrics: Metrics, figures: Figures = FIGURES) -> list[str]:
+    return metrics.expose(figures).decode().splitlines()
 
 
 def fresh() -> Metrics:
@@ -244,7 +338,16 @@ def test_gauges_are_what_the_store_and_the_channel_say_when_asked() -> None:
         'relay_oldest_due_age_seconds{channel="main",lane="new"} 2.5',
         'relay_oldest_due_age_seconds{channel="main",lane="update"} 0.0',
         'relay_in_flight{channel="main"} 2.0',
-        'relay_channel_paused_seconds{channel="main"} 1.5',
+        'relay_channel_resting_seconds{channel="main"} 1.5',
+        'relay_channel_paused{channel="main"} 1.0',
+        'relay_circuit{channel="main",circuit="open"} 1.0',
+        'relay_circuit{channel="main",circuit="closed"} 0.0',
+        'relay_circuit{channel="main",circuit="halted"} 0.0',
+        "relay_events_without_order 7.0",
+        "relay_store_bytes 4096.0",
+        "relay_wal_bytes 512.0",
+        "relay_store_unused_bytes 256.0",
+        "relay_disk_free_bytes 1e+06",
         'relay_channel_rate{channel="main"} 5.0',
         'relay_channel_configured_rate{channel="main"} 10.0',
         'relay_build_info{version="1.2.3"} 1.0',
@@ -274,11 +377,55 @@ def test_starting_and_stopping_move_no_metric() -> None:
 
 def test_a_clock_that_goes_backwards_makes_no_negative_age() -> None:
     metrics = fresh()
-    text = metrics.expose(
-        tally={}, oldest_due={("main", Lane.NEW): 9}, figures={"main": ChannelFigures(0, 0.0, 1.0, 1.0)}, now=1
-    ).decode()
+    text = exposed(metrics, replace(FIGURES, oldest_due={("main", Lane.NEW): 9}, now=1))
 
-    assert 'relay_oldest_due_age_seconds{channel="main",lane="new"} 0.0' in text.splitlines()
+    assert 'relay_oldest_due_age_seconds{channel="main",lane="new"} 0.0' in text
+
+
+def test_a_store_without_a_disk_shows_no_sizes_rather_than_a_full_disk() -> None:
+    text = exposed(fresh(), replace(FIGURES, size=None))
+
+    assert [line for line in text if "_disk_" in line or "_wal_" in line] == []
+
+
+def test_what_happens_to_a_channel_is_counted_by_what_it_came_to() -> None:
+    metrics = fresh()
+    for happening in (HALTED, OPENED, CLOSED, *HAPPENINGS):
+        metrics(happening)
+    text = exposed(metrics)
+
+    for line in (
+        'relay_channel_throttles_total{channel="main"} 1.0',
+        'relay_circuit_moves_total{channel="main",circuit="halted"} 2.0',
+        'relay_circuit_moves_total{channel="main",circuit="closed"} 1.0',
+        'relay_channel_probes_failed_total{channel="main",circuit="halted"} 1.0',
+        'relay_deeds_total{what="pause"} 1.0',
+        'relay_door_refusing{limit="disk"} 1.0',
+        'relay_housekeeping_deleted_total{kind="bodies"} 20.0',
+        "relay_housekeeping_returned_bytes_total 4096.0",
+        "relay_housekeeping_held_seconds 0.004",
+        "relay_replays_running 1.0",
+    ):
+        assert line in text
+
+
+def test_a_door_that_opens_again_refuses_nobody() -> None:
+    metrics = fresh()
+    metrics(DoorMoved("disk", ("shop", "till"), ""))
+    metrics(DoorMoved("disk", (), ""))
+
+    assert 'relay_door_refusing{limit="disk"} 0.0' in exposed(metrics)
+
+
+def test_a_replay_is_counted_from_where_this_process_found_it() -> None:
+    metrics = fresh()
+    for revived, left, ended in ((100, 2, False), (150, 2, False), (198, 4, True)):
+        metrics(ReplayAdvanced(3, revived, left, 200, ended=ended))
+    text = exposed(metrics)
+
+    assert 'relay_replayed_total{result="revived"} 98.0' in text
+    assert 'relay_replayed_total{result="left"} 2.0' in text
+    assert "relay_replays_running 0.0" in text
 
 
 def test_two_relays_in_one_process_count_apart() -> None:

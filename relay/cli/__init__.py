@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from relay.cli import check, dead, running, seeing
+from relay.cli import channels, check, dead, running, seeing
 from relay.cli.terms import Group, show_version
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 running.add_to(app)
 check.add_to(app)
 seeing.add_to(app)
+channels.add_to(app)
 dead.add_to(app)
 
 

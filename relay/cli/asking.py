@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
@@ -41,15 +42,23 @@ Url = Annotated[
 ]
 
 
-def ask(config: Path | None, url: str | None, path: str, member: str) -> Any:
-    """What the relay answers: an object with such a member, or the command ends with what is wrong."""
+def ask(
+    config: Path | None, url: str | None, path: str, member: str, content: Mapping[str, object] | None = None
+) -> Any:
+    """What the relay answers: an object with such a member, or the command ends with what is wrong.
+
+    With ``content`` it is told to do something: that is what it is sent.
+    """
     settings = settings_from(config)
     if url is None and settings.private.listen.port == 0:
         fail("private.listen has port 0, so only the relay knows its address: give the one it printed with --url")
     base, key = (url, "--url") if url else (f"http://{settings.private.listen}", "private.listen")
     token = settings.private.token
     headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
-    request = Request(base + path, headers=headers)  # noqa: S310 - the operator's own address
+    data = None if content is None else json.dumps(content).encode()
+    if data is not None:
+        headers["Content-Type"] = "application/json"
+    request = Request(base + path, data, headers)  # noqa: S310 - the operator's own address
     try:
         with _DIRECT.open(request, timeout=_TIMEOUT_S) as response:
             found = json.load(response)
@@ -69,6 +78,7 @@ def _detail(error: HTTPError) -> str:
     said = None
     with suppress(HTTPException, OSError, ValueError):
         said = json.load(error)
-    detail = said.get("detail") if isinstance(said, dict) else None
-    hint = ". Is that its private listener?" if error.code in {404, 405} else ""
-    return f"{detail or error.reason}{hint}"
+    problem = said if isinstance(said, dict) else {}
+    nowhere = str(problem.get("type", "unknown-path")).endswith(("unknown-path", "only-post"))
+    hint = ". Is that its private listener?" if error.code in {404, 405} and nowhere else ""
+    return f"{problem.get('detail') or error.reason}{hint}"

@@ -1,77 +1,253 @@
-"""``dead list``: what needs a person."""
+"""``dead``: what needs a person, and what that person may do about it."""
 
+import asyncio
 import json
-from collections import Counter
+import sys
 from typing import Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from relay.cli.asking import Url, ask
-from relay.cli.terms import Command, ConfigFile, Group, Json, out, plain, say
-from relay.cli.times import short
+from relay.cli.asking import Url
+from relay.cli.letters import (
+    Channel,
+    Code,
+    Desk,
+    Since,
+    Storefront,
+    ids,
+    left_of,
+    named,
+    print_begun,
+    print_ended,
+    print_groups,
+    print_letters,
+    query,
+    words_of,
+)
+from relay.cli.seeing import count, print_timeline
+from relay.cli.terms import By, Command, ConfigFile, Group, Json, err, fail, out, plain, say, who
+from relay.clock import SystemClock
 
-_AGAIN = "then change the order in the shop (a tag will do): its new webhook sends it."
-_HINTS = {
-    "unmappable": "No sale can be made of it: order-relay order REFERENCE says which field and why. Change the "
-    f"configuration and restart; {_AGAIN}",
-    "api.channels.process_sale.missing": "An item is unknown to the channel in Jetti: acknowledge it there, or set "
-    f"find_or_create_channel_variant; {_AGAIN}",
-    "never_seen": "If Jetti has the order, cancel it there.",
-    "defect": "A defect of the relay: report it.",
-    "no order": "The storefront sent something else than an order: leave its webhooks' fields as they are.",
-    "gave up": f"Jetti did not take it for too long. See to the cause; {_AGAIN}",
-}
-_REFUSED = f"Jetti refuses what the order says. Correct it; {_AGAIN}"
+_ATTEMPTS_SHOWN = 3
+_LOOK_S = 0.5
+_REFERENCE_HELP = "What the customer calls it (#1001), its external id, or event:17."
+
+References = Annotated[list[str] | None, typer.Argument(metavar="REFERENCE", help=_REFERENCE_HELP)]
+Limit = Annotated[int, typer.Option(help="How many at the most, the newest first.", min=1, max=1000)]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     dead = typer.Typer(cls=Group, name="dead", help="What needs a person: dead letters.", no_args_is_help=True)
-    dead.command("list", cls=Command, epilog="Example: order-relay dead list --limit 20")(list_)
+    dead.command("list", cls=Command, epilog="Example: order-relay dead list --code http_422 --since 2h")(list_)
+    dead.command("show", cls=Command, epilog="Example: order-relay dead show '#1001'")(show)
+    dead.command("replay", cls=Command, epilog="Example: order-relay dead replay --code unmappable --since 2d")(replay)
+    dead.command(
+        "discard", cls=Command, epilog="Example: order-relay dead discard '#1001' --why 'entered by hand in Jetti'"
+    )(discard)
     app.add_typer(dead)
 
 
-def list_(
+def list_(  # noqa: PLR0913 - one option each
+    *,
+    groups: Annotated[bool, typer.Option("--groups", help="Only the table of causes.")] = False,
+    code: Code = None,
+    channel: Channel = None,
+    storefront: Storefront = None,
+    since: Since = None,
+    limit: Limit = 100,
     config: ConfigFile = None,
     url: Url = None,
-    limit: Annotated[int, typer.Option(help="How many at the most, the newest first.", min=1, max=1000)] = 100,
     as_json: Json = False,
 ) -> None:
     """What needs a person: dead orders, and events from which no order could be read. And what to do about them."""
-    found = ask(config, url, f"/api/dead-letters?limit={limit}", "dead_letters")
+    desk = Desk(config, url)
+    by_cause = desk.ask("/api/dead-letters/groups", "groups")["groups"]
+    criteria = query(limit=limit, code=code, channel=channel, storefront=storefront, since=since)
+    letters = [] if groups else desk.ask(f"/api/dead-letters?{criteria}", "dead_letters")["dead_letters"]
+    wanted = {"code": code, "channel": channel, "storefront": storefront}
+    by_cause = [g for g in by_cause if all(value in (None, g[name]) for name, value in wanted.items())]
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps({"groups": by_cause} if groups else {"groups": by_cause, "dead_letters": letters}, indent=2))
         return
-    letters = found["dead_letters"]
-    if not letters:
-        out.print("no dead letters")
+    if not by_cause:
+        out.print("no dead letters" if not any((code, channel, storefront)) else "no such dead letters")
         return
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("when (UTC)", no_wrap=True, min_width=14)
-    for name, width in (("order", 16), ("storefront", 12), ("cause", None)):
-        table.add_column(name, overflow="fold", max_width=width)
-    for letter in letters:
-        table.add_row(*(plain(short(cell)) for cell in _row(letter)))
-    out.print(table)
-    for group, count in Counter(map(_group, letters)).most_common():
-        say(out, _HINTS.get(group, _REFUSED), before=f"{count} × {group}: ", style="bold", hanging=2)
+    print_groups(by_cause)
+    if groups:
+        return
+    print_letters(letters)
     if len(letters) == limit:
         out.print(f"These are the newest {limit}; --limit shows more.")
 
 
-def _row(letter: dict[str, Any]) -> tuple[str, str, str, str]:
-    if "event" in letter:
-        return letter["received_at"], f"event {letter['event']}", letter["storefront"], letter["why"]
-    cause = letter["cause"] or {"code": "", "message": letter["why"]}
-    words = ": ".join(part for part in (cause["code"], cause["message"]) if part)
-    return letter["due_at"], letter["reference"] or letter["external_id"], letter["storefront"], words
+def show(
+    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help=_REFERENCE_HELP)],
+    raw: Annotated[bool, typer.Option("--raw", help="The webhook and the sale, too: personal data.")] = False,
+    config: ConfigFile = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """One dead letter: its cause, its reasons, and what Jetti answered."""
+    desk = Desk(config, url)
+    (letter,) = named(desk, [reference], ("dead", "discarded"))
+    path = (
+        f"/api/dead-letters/events/{letter.event_id}" if letter.order_id is None else f"/api/orders/{letter.order_id}"
+    )
+    found = desk.ask(f"{path}?raw=true" if raw else path, "event" if letter.order_id is None else "order")
+    if as_json:
+        print(json.dumps(found, indent=2))
+    elif letter.order_id is None:
+        _print_event(found)
+    else:
+        _print_order(found)
 
 
-def _group(letter: dict[str, Any]) -> str:
-    """What has the same remedy."""
-    if "event" in letter:
-        return "no order"
-    cause = letter["cause"] or {"code": "", "message": ""}
-    return "gave up" if cause["message"].startswith("gave up after ") else str(cause["code"])
+def _print_event(found: dict[str, Any]) -> None:
+    event = found["event"]
+    say(out, f" of {event['storefront']}, topic {event['topic'] or 'none'}", before=f"event:{event['event']}",
+        style="bold", hanging=2)  # fmt: skip
+    _print_reasons(event["reasons"])
+    for member in ("headers", "body"):
+        _print_content(member, found)
+
+
+def _print_order(found: dict[str, Any]) -> None:
+    print_timeline(found)
+    say(out, words_of(found["order"]["cause"]), before="cause: ", style="bold", hanging=2)
+    reasons = [reason for event in found["events"] for reason in event["reasons"]
+               if event["revision"] == found["order"]["revision"]]  # fmt: skip
+    _print_reasons(reasons)
+    for attempt in found["attempts"][-_ATTEMPTS_SHOWN:]:
+        if attempt["excerpt"]:
+            said = f"{attempt['outcome']} {attempt['status'] or ''}, Jetti answered: "
+            say(out, attempt["excerpt"], before=said, hanging=2)
+    for member in ("body", "sale"):
+        _print_content(member, found)
+
+
+def _print_reasons(reasons: list[dict[str, Any]]) -> None:
+    for reason in reasons:
+        say(out, reason["detail"], before=f"{reason['pointer'] or 'body'}: ", hanging=2)
+
+
+def _print_content(member: str, found: dict[str, Any]) -> None:
+    if member not in found:
+        return
+    content = found[member]
+    out.print(f"\n[bold]{member}[/]")
+    if content is None:
+        out.print("not kept (any more)")
+    else:
+        text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False)
+        out.print(plain(text), soft_wrap=True)
+
+
+def replay(  # noqa: PLR0913 - one option each
+    references: References = None,
+    *,
+    code: Code = None,
+    channel: Channel = None,
+    storefront: Storefront = None,
+    since: Since = None,
+    every: Annotated[bool, typer.Option("--all", help="Every one there is.")] = False,
+    why: Annotated[str, typer.Option(help="Why, for the record.", metavar="TEXT")] = "",
+    by: By = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a bulk replay.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for a bulk replay to end.")] = False,
+    config: ConfigFile = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Send dead letters on their way again, behind new orders. Each sale is made anew from the order's webhook."""
+    desk = Desk(config, url)
+    criteria = {"code": code, "channel": channel, "storefront": storefront, "since": since}
+    given = {name: value for name, value in criteria.items() if value is not None}
+    record: dict[str, object] = {"by": who(by), "why": why}
+    if bool(references) == bool(given or every):
+        raise typer.BadParameter(
+            "name dead letters, or select some with --code, --channel, --storefront, --since or --all",
+            param_hint="REFERENCE",
+        )
+    if references:
+        _replay_named(desk, references, record, as_json)
+        return
+    _confirm(desk, given, yes)
+    begun = desk.ask("/api/dead-letters/replay", "replay", given | record | {"all": every})["replay"]
+    ended = begun if no_wait else _until_ended(desk, begun)
+    if as_json:
+        print(json.dumps({"replay": ended}, indent=2))
+    elif no_wait:
+        print_begun(begun)
+    else:
+        print_ended(ended)
+
+
+def _replay_named(desk: Desk, references: list[str], record: dict[str, object], as_json: bool) -> None:
+    letters = named(desk, references, ("dead", "discarded"))
+    answer = desk.ask("/api/dead-letters/replay", "replayed", ids(letters) | record)
+    left = left_of(letters, answer)
+    if as_json:
+        print(json.dumps(answer, indent=2))
+    elif done := len(letters) - len(left):
+        say(out, f"{count(done, 'dead letter')} on the way again, in lane replay: order-relay order REFERENCE")
+    if left:
+        fail(f"left as they are, for what they need is not there: {', '.join(left)}. Why: order-relay dead show")
+
+
+def _confirm(desk: Desk, given: dict[str, str], yes: bool) -> None:
+    """Ask before many are replayed; where nobody can be asked, it must have been said before."""
+    if yes:
+        return
+    groups = desk.ask("/api/dead-letters/groups", "groups")["groups"]
+    exact = {name: value for name, value in given.items() if name != "since"}
+    most = sum(g["count"] for g in groups if all(g[name] == value for name, value in exact.items()))
+    words = f"{'up to ' if 'since' in given else ''}{count(most, 'dead letter')}"
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"this replays {words}, and there is nobody to ask: say so", param_hint="--yes")
+    if not typer.confirm(f"Replay {words}?", err=True):
+        err.print("nothing was replayed")
+        raise typer.Exit(1)
+
+
+def _until_ended(desk: Desk, replay: dict[str, Any]) -> dict[str, Any]:
+    """Look at it until it has ended; on a terminal, with a bar."""
+    bar = Progress(
+        TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), console=err, disable=not err.is_terminal,
+        transient=True,
+    )  # fmt: skip
+    try:
+        with bar:
+            task = bar.add_task("replaying", total=replay["total"])
+            while replay["ended_at"] is None:
+                asyncio.run(SystemClock().sleep(_LOOK_S))
+                replay = desk.ask(f"/api/replays/{replay['id']}", "replay")["replay"]
+                bar.update(task, completed=replay["revived"] + replay["left"])
+    except KeyboardInterrupt:
+        err.print("the replay goes on in the relay: order-relay status")
+        raise typer.Exit(1) from None
+    return replay
+
+
+def discard(
+    references: Annotated[list[str], typer.Argument(metavar="REFERENCE", help=_REFERENCE_HELP)],
+    why: Annotated[str, typer.Option(help="Why it needs nothing, for the record.", metavar="TEXT")],
+    by: By = None,
+    config: ConfigFile = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Say of dead letters that they need nothing. They are kept, and the order's next webhook sends it again."""
+    if not why.strip():
+        raise typer.BadParameter("say why, for whoever looks for the order", param_hint="--why")
+    desk = Desk(config, url)
+    letters = named(desk, references, ("dead",))
+    answer = desk.ask("/api/dead-letters/discard", "discarded", ids(letters) | {"by": who(by), "why": why})
+    left = left_of(letters, answer)
+    if as_json:
+        print(json.dumps(answer, indent=2))
+    elif done := len(letters) - len(left):
+        say(out, f"{count(done, 'dead letter')} discarded; a change of mind: order-relay dead replay REFERENCE")
+    if left:
+        fail(f"left as they are, for they are no dead letters any more: {', '.join(left)}")

@@ -16,6 +16,12 @@ from relay.cli.times import age, short, since
 _SEE = "see: order-relay dead list"
 _LABEL = 20
 """Columns before a figure."""
+_REFUSALS = (400, 409, 413, 422)
+"""Statuses with which Jetti refuses an order, and not the channel."""
+_STYLED = {
+    "halted": "[red]halted[/]", "open": "[yellow]open[/]", "paused": "[yellow]paused[/]",
+    "resting": "[yellow]resting[/]",
+}  # fmt: skip
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,10 +41,18 @@ def status(config: ConfigFile = None, url: Url = None, as_json: Json = False) ->
         out.print(f"{up}[green]ready[/]")
     else:
         say(out, "; ".join(found["reasons"]), before=f"{up}not ready: ", style="red", hanging=2)
+    for limit in found["limits"]:
+        if limit["refused"]:
+            words = f"{limit['words']}: new events are refused of {', '.join(limit['refused'])}"
+            say(out, words, style="red", before="", hanging=2)
     for name, channel in found["channels"].items():
         _print_channel(name, channel, found["now"])
+    for replay in found["replays"]:
+        done = replay["revived"] + replay["left"]
+        words = f"replay {replay['id']} by {replay['by']}: {done} of {count(replay['total'], 'dead letter')}"
+        say(out, words, before="\n", hanging=2)
     if lost := found["events_without_order"]:
-        out.print(f"\n[yellow]{_count(lost, 'event')} from which no order could be read; {_SEE}[/]")
+        out.print(f"\n[yellow]{count(lost, 'event')} from which no order could be read; {_SEE}[/]")
 
 
 def order(
@@ -60,7 +74,7 @@ def order(
         print(json.dumps(timelines, indent=2))
         return
     for timeline in timelines:
-        _print_timeline(timeline)
+        print_timeline(timeline)
 
 
 # -- status ------------------------------------------------------------------------------------------------------------
@@ -69,43 +83,73 @@ def order(
 def _print_channel(name: str, channel: dict[str, Any], now: str) -> None:
     """One block a channel, the two figures that matter first: it stays readable in 80 columns."""
     orders = channel["orders"]
-    out.print(f"\n[bold]{plain(name)}[/] ({channel['mode']})")
-    for words in (_paused(name, channel), _failing(channel, now)):
+    out.print(f"\n[bold]{plain(name)}[/] ({channel['mode']}): {_STYLED.get(channel['state'], channel['state'])}")
+    for words in (_standing(name, channel, now), _failing(channel, now)):
         if words:
             say(out, words, before="  ", style="yellow", hanging=4)
     rows = {
         "oldest new order": age(channel["oldest_due_age_s"]["new"]) if channel["waiting"]["new"] else "none waits",
         "backlog gone in": _drain(channel),
         "waiting": _waiting(channel),
-        "not due yet": _count(orders["sleeping"], "order"),
-        "dead letters": f"{_count(orders['dead'], 'order')}; {_SEE}" if orders["dead"] else "none",
-        "delivered": _count(orders["sent"], "order"),
-        "pace": f"{channel['rate']:g} requests/s, {channel['in_flight']} in flight",
+        "not due yet": count(orders["sleeping"], "order"),
+        "dead letters": f"{count(orders['dead'], 'order')}; {_SEE}" if orders["dead"] else "none",
+        "delivered": count(orders["sent"], "order"),
+        "pace": _pace(channel),
     }
     for label, value in rows.items():
         style = "red" if label == "dead letters" and orders["dead"] else ""
         say(out, value, before=f"  {label:<{_LABEL - 2}}", style=style)
 
 
-def _paused(name: str, channel: dict[str, Any]) -> str:
-    """Why nothing is sent at present, and what to do if it is a person who has to do it."""
-    if not channel["paused_s"]:
-        return ""
-    words = f"paused for {age(channel['paused_s'])} more"
-    if cause := channel.get("paused_cause"):
-        words += f": {cause.rstrip('.')}"
-    trouble = channel.get("trouble")
-    if trouble is not None and trouble["outcome"] == "channel_wrong":
-        words += f". Correct {_wrong_key(name, channel['mode'], trouble['code'])} and restart"
-    return words
+def _pace(channel: dict[str, Any]) -> str:
+    rate, configured = channel["rate"], channel["configured_rate"]
+    words = f"{rate:g} requests/s" if rate >= configured else f"{rate:g} of {configured:g} requests/s"
+    return f"{words}, {channel['in_flight']} in flight"
 
 
-def _wrong_key(name: str, mode: str, code: str) -> str:
-    """What of a channel's configuration the answer is about."""
-    about_credentials = any(word in code for word in ("401", "403", "unauthorized", "forbidden"))
+def _standing(name: str, channel: dict[str, Any], now: str) -> str:
+    """Why nothing is sent as usual, since when, and what to do if it is a person who has to do it."""
+    pause, resume = channel["pause"], f"order-relay resume {name}"
+    circuit, cause = channel["circuit"], _cause(channel["circuit_cause"])
+    parts = []
+    if pause is not None:
+        parts.append(f"paused by {pause['by']} since {since(pause['since'], now)}: {pause['why']}. To go on: {resume}")
+    if circuit == "halted":
+        mend = _remedy(name, channel["mode"], channel["circuit_cause"] or {})
+        parts.append(
+            f"halted since {since(channel['circuit_since'], now)}: {cause}. {mend}, then: {resume}. {_probe(channel)}"
+        )
+    elif circuit == "open":
+        parts.append(f"open since {since(channel['circuit_since'], now)}: {cause}. {_probe(channel)}")
+    if channel["resting_s"] and pause is None and circuit == "closed":
+        parts.append(f"resting for {age(channel['resting_s'])} more: {_cause(channel['resting_cause'])}")
+    return "\n".join(parts)
+
+
+def _probe(channel: dict[str, Any]) -> str:
+    """When it is tried next."""
+    probe_in_s = channel["probe_in_s"]
+    if channel["pause"] is not None or probe_in_s is None:
+        return "Not tried while it is paused"
+    return f"Tried again with one order in {age(probe_in_s)}" if probe_in_s else "Tried again with the next order"
+
+
+def _cause(cause: dict[str, Any] | None) -> str:
+    return "" if cause is None else f"{cause['code']}: {cause['message']}".rstrip(".")
+
+
+def _remedy(name: str, mode: str, cause: dict[str, Any]) -> str:
+    """What a person has to do about a channel that is halted for this."""
+    if cause.get("status") in _REFUSALS:
+        return "The same refusal for order after order: correct what they have in common"
+    about_credentials = any(word in cause.get("code", "") for word in ("401", "403", "unauthorized", "forbidden"))
     if mode == "async":
-        return f"channels.{name}.{'webhook_hash' if about_credentials else 'async_url'}"
-    return f"channels.{name}.token" if about_credentials else f"channels.{name}.api_url or channels.{name}.channel_id"
+        key = f"channels.{name}.{'webhook_hash' if about_credentials else 'async_url'}"
+    elif about_credentials:
+        key = f"channels.{name}.token"
+    else:
+        key = f"channels.{name}.api_url or channels.{name}.channel_id"
+    return f"Correct {key} (a secret file is read again; anything else needs a restart)"
 
 
 def _failing(channel: dict[str, Any], now: str) -> str:
@@ -113,13 +157,13 @@ def _failing(channel: dict[str, Any], now: str) -> str:
     if trouble is None:
         return ""
     what = "throttled" if trouble["outcome"] == "throttled" else "failing"
-    cause = f"{trouble['code']}: {trouble['message']}"
-    if channel["paused_s"] and cause == channel.get("paused_cause"):
+    cause = _cause(trouble)
+    if cause in (_cause(channel["circuit_cause"]), _cause(channel["resting_cause"])):
         cause = ""  # has just been said
     again = channel["orders"]["sleeping"]
-    counts = _count(trouble["attempts"], "attempt")
+    counts = count(trouble["attempts"], "attempt")
     if again:
-        counts += f"; {_count(again, 'order')} will be tried again"
+        counts += f"; {count(again, 'order')} will be tried again"
     return f"{what} since {since(trouble['since'], now)}{': ' if cause else ''}{cause} ({counts})"
 
 
@@ -127,28 +171,30 @@ def _drain(channel: dict[str, Any]) -> str:
     if not channel["orders"]["waiting"] + channel["orders"]["sleeping"]:
         return "empty"
     drain_s = channel["drain_s"]
-    return "unknown while nothing gets through" if drain_s is None else age(drain_s)
+    if drain_s is None:
+        return "unknown while it is paused" if channel["state"] == "paused" else "unknown while nothing gets through"
+    return age(drain_s)
 
 
 def _waiting(channel: dict[str, Any]) -> str:
     waiting, oldest = channel["waiting"], channel["oldest_due_age_s"]
     if not any(waiting.values()):
-        return _count(0, "order")
-    words = _count(waiting["new"], "new order")
+        return count(0, "order")
+    words = count(waiting["new"], "new order")
     for lane, what in (("update", "updated order"), ("replay", "replayed order")):
         if waiting[lane]:
-            words += f", {_count(waiting[lane], what)} (oldest {age(oldest[lane])})"
+            words += f", {count(waiting[lane], what)} (oldest {age(oldest[lane])})"
     return words
 
 
-def _count(number: int, what: str) -> str:
+def count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 # -- order -------------------------------------------------------------------------------------------------------------
 
 
-def _print_timeline(timeline: dict[str, Any]) -> None:
+def print_timeline(timeline: dict[str, Any]) -> None:
     known = timeline["order"]
     say(out, f" of {known['storefront']}, id {known['external_id']}", before=_name(known), style="bold", hanging=2)
     say(out, _now(known), before="now ", style="bold", hanging=2)

@@ -1,5 +1,6 @@
 """What the commands share: options, the console, and how a failure ends."""
 
+import getpass
 import os
 import textwrap
 from importlib.metadata import version
@@ -21,6 +22,9 @@ ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="The configuration file. Default: $RELAY_CONFIG, else ./config.toml."),
 ]
+By = Annotated[
+    str | None, typer.Option("--by", help="Who does it, for the record. Default: your login name.", metavar="NAME")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -31,7 +35,7 @@ class Command(TyperCommand):
         return _without_type(super().get_params(ctx))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+        return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
 
 
 class Group(TyperGroup):
@@ -95,6 +99,18 @@ def settings_from(config: Path | None, *, serving: bool = False) -> Settings:
         if absent and any(problem.key in {"channels", "storefronts"} for problem in error.problems):
             fail(f"no {DEFAULT_FILE} in {Path.cwd()}: use --config, or copy config.example.toml\n\n{error}")
         fail(str(error))
+
+
+def who(by: str | None) -> str:
+    """Who does it."""
+    if by is not None:
+        if not by.strip():
+            raise typer.BadParameter("say who does it", param_hint="--by")
+        return by.strip()
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user without a name, as in a container
+        return f"user {os.getuid()}"
 
 
 def plain(text: str) -> str:

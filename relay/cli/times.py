@@ -2,6 +2,12 @@
 
 import re
 
+from relay.core import instant
+from relay.core.instant import Instant
+from relay.core.sources import moment
+
+_AGO = re.compile(r"(\d{1,6})\s*(s|min|m|h|d)")
+_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 _ISO = re.compile(r"\d{4}-(\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z")
 
 
@@ -22,3 +28,13 @@ def age(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def moment_of(text: str, now: Instant) -> str | None:
+    """A moment, as it is asked for: ``2h`` ago, or ``2026-11-21T19:00``, which is UTC unless it says otherwise."""
+    text = text.strip()
+    if ago := _AGO.fullmatch(text):
+        found: Instant | None = instant.after(now, -int(ago[1]) * _SECONDS[ago[2]])
+    else:
+        found = moment(text)
+    return None if found is None or found < 0 else instant.iso(found)

@@ -2,7 +2,7 @@
 
 Each table is one model whose descriptions are also the reference documentation (`reference`) and the remedies in error
 messages: three texts that would otherwise drift apart. The modules, each knowing only those before it: problems;
-values; tables; storefronts; settings, all tables together; known, the list of keys; errors; loading.
+values; tables; storefronts; settings, all tables together; known, the list of keys; errors; secret_files; loading.
 
 No secret leaves this package except as a ``SecretStr``: errors are built outside ``except`` blocks, so that no
 exception that has seen the input hangs on them as context, and what might be a misspelt secret is not shown.
@@ -11,6 +11,7 @@ exception that has seen the input hangs on them as context, and what might be a 
 from relay.config.known import keys, reference
 from relay.config.loading import load
 from relay.config.problems import ConfigError, Problem
+from relay.config.secret_files import Secrets, current_secrets
 from relay.config.settings import Settings
 from relay.config.storefronts import NativeStorefront, ShopifyStorefront
 from relay.config.tables import Channel
@@ -22,8 +23,10 @@ __all__ = [
     "ConfigError",
     "NativeStorefront",
     "Problem",
+    "Secrets",
     "Settings",
     "ShopifyStorefront",
+    "current_secrets",
     "keys",
     "load",
     "reference",

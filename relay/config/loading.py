@@ -18,6 +18,7 @@ from pydantic_settings import PydanticBaseSettingsSource
 from relay.config.errors import as_shown, explain, with_origin
 from relay.config.known import PREFIX, KeyPath
 from relay.config.problems import ConfigError, Problem
+from relay.config.secret_files import read_text, remedy_of, secret_in
 from relay.config.settings import Settings
 from relay.config.tables import SECRETS
 
@@ -26,7 +27,6 @@ DEFAULT_FILE = Path("config.toml")
 _NOT_KEYS = frozenset({"RELAY_CONFIG", "RELAY_FIXTURES"})
 # What Kubernetes and Docker links put into the environment of everything beside a service called "relay".
 _NOT_OURS = re.compile(r"RELAY_(SERVICE_HOST|SERVICE_PORT|PORT)(_[A-Z0-9_]+)?")
-_FILE_MAX = 1_048_576
 _REMEDY_OF_NO_FILE = (
     "cp config.example.toml config.toml and fill it in; name another file with --config or RELAY_CONFIG"
 )
@@ -94,7 +94,7 @@ def _validate(layers: tuple[PydanticBaseSettingsSource, ...]) -> tuple[Settings 
 def _read_toml(path: Path | None) -> tuple[Values, Problem | None]:
     if path is None:
         return {}, None
-    text, complaint = _read_text(path)
+    text, complaint = read_text(path)
     if complaint is not None:
         return {}, Problem(str(path), "", complaint, _REMEDY_OF_NO_FILE)
     try:
@@ -102,21 +102,6 @@ def _read_toml(path: Path | None) -> tuple[Values, Problem | None]:
     except (ValueError, RecursionError) as error:  # its text has the line and the column, and nothing of the value
         complaint = str(error)
     return {}, Problem(str(path), "", f"is not TOML: {complaint}", "mend that line; text goes between double quotes")
-
-
-def _read_text(path: Path) -> tuple[str, str | None]:
-    """The text of a file, or what is wrong with it."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_FILE_MAX + 1)
-        text = raw.decode("utf-8-sig")
-    except FileNotFoundError:
-        return "", "there is no such file"
-    except OSError as error:
-        return "", f"cannot be read: {error.strerror}"
-    except ValueError:
-        return "", "is not UTF-8 text"
-    return (text, None) if len(raw) <= _FILE_MAX else ("", f"is larger than {_FILE_MAX} bytes")
 
 
 def _read_environment(environ: Mapping[str, str], file: Values) -> tuple[Values, dict[KeyPath, str]]:
@@ -180,13 +165,13 @@ def _read_secret_files(values: Values, secrets: Values) -> Iterator[Problem]:
         where, shown = ".".join((*path, f"{key}_file")), as_shown(named)
         if key in table:
             yield Problem(where, shown, f"is set, and so is {key}", "keep one of the two")
-        text, complaint = _read_text(Path(named)) if isinstance(named, str) else ("", None)
+        text, complaint = read_text(Path(named)) if isinstance(named, str) else ("", None)
         lines = [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
-        entries = lines if key == "secrets" else text.rstrip("\r\n")
+        entries = lines if key == "secrets" else secret_in(text)
         if complaint is None and isinstance(named, str) and not entries:
             complaint = "is empty"
         if complaint is not None:
-            yield Problem(where, shown, complaint, f"name a file that this user can read and that holds {key}")
+            yield Problem(where, shown, complaint, remedy_of(key))
         # What was named counts as set even so: one mistake is one problem.
         stand_in: object = [where] if key == "secrets" else where
         _put(secrets, (*path, key), entries or stand_in)

@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from relay.config.problems import SECRET, ConfigError, Problem, nearest, refuse
 from relay.config.storefronts import NativeStorefront, ShopifyStorefront
-from relay.config.tables import Channel, Life, Log, Private, Public, Store
+from relay.config.tables import Channel, Life, Log, Private, Public, Retention, Store
 from relay.config.values import Name
 
 _CHANNEL_EXAMPLE = '[channels.main]\nmode = "async"\nwebhook_hash_file = "/run/secrets/jetti-webhook-hash"'
@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     storefronts: Mapping[Name, Annotated[ShopifyStorefront | NativeStorefront, Field(discriminator="kind")]] = Field(
         default_factory=dict
     )
+    retention: Retention = Retention()
     log: Log = Log()
     life: Life = Life()
 

@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 
 from relay.config.tables import Table
-from relay.config.values import Email, HeaderSecret, Number, Secret, as_list
+from relay.config.values import Email, HeaderSecret, Number, Secret, Share, as_list
 from relay.core.sale import PropertyStyle
 from relay.core.sources.shopify import ShopifyRules
 
 _SHOPIFY = ShopifyRules()
+_COMES_AGAIN = 0.8
+"""Storefronts that send a refused webhook again give way to those that never do, whose default is 1."""
 
 
 class Storefront(Table):
@@ -29,6 +31,7 @@ class Storefront(Table):
     """Do not send an update that changes nothing Jetti would see; its event is kept either way."""
     property_style: PropertyStyle = "key"
     """Whether item properties go to Jetti as `key`/`value` or as `name`/`value`: its documents show both."""
+    refuse_at: Share
 
 
 class ShopifyStorefront(Storefront):
@@ -39,6 +42,9 @@ class ShopifyStorefront(Storefront):
     secrets: Annotated[tuple[Secret, ...], BeforeValidator(as_list)] = Field(min_length=1)
     """Any one of them may match, so that secrets can be rotated. `shopify`: what the webhooks are signed with.
     `native`: bearer token, and `jetti-webhook-hash` on the drop-in paths; no two native storefronts may share one."""
+    refuse_at: Share = _COMES_AGAIN
+    """The share of each limit (`queue_max`, `disk_free_min_bytes`, `backlog_max`) from which its events are refused
+    with 503: below 1 for a storefront that sends a refused webhook again, so that one that never does goes first."""
     money: Literal["shop", "presentment"] = _SHOPIFY.money
     """Amounts in the shop's currency, or in the one the buyer saw; one of them for the whole order."""
     discounts: Literal["gross", "net"] = _SHOPIFY.discounts
@@ -84,3 +90,4 @@ class NativeStorefront(Storefront):
 
     kind: Literal["native"]
     secrets: Annotated[tuple[HeaderSecret, ...], BeforeValidator(as_list)] = Field(min_length=1)
+    refuse_at: Share = _COMES_AGAIN

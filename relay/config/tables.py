@@ -23,12 +23,13 @@ from relay.config.values import (
     as_toml,
     is_loopback,
 )
+from relay.core.breaker import BreakerPolicy
 from relay.core.delivery import HeadStarts
 from relay.core.pace import Mode, Pace
 from relay.core.retry import RetryPolicy
 
-_PACE, _RETRY, _HEAD_STARTS = Pace(), RetryPolicy(), HeadStarts()
-_WEEK = 604_800
+_PACE, _RETRY, _HEAD_STARTS, _BREAKER = Pace(), RetryPolicy(), HeadStarts(), BreakerPolicy()
+_DAY, _WEEK = 86_400, 604_800
 SECRETS = {"private": ("token",), "channels": ("webhook_hash", "token"), "storefronts": ("secrets",)}
 """The keys of each table that hold a secret; each has a twin, ``_file``."""
 
@@ -45,6 +46,9 @@ class Store(Table):
     url: StoreUrl = "sqlite:relay.db"
     """`sqlite:PATH`, a relative path being relative to the working directory; or `memory:`, for a trial that forgets
     everything when it stops. PostgreSQL is not in this version."""
+    disk_free_min_bytes: Whole = Field(268_435_456, ge=0, le=1_125_899_906_842_624)
+    """Room that the store's disk keeps free, bytes, so that what was accepted can still be delivered: with so little
+    left every storefront is refused with 503, and some sooner (`refuse_at`). 0: the disk is not watched."""
 
     @property
     def path(self) -> Path | None:
@@ -96,10 +100,28 @@ class Retry(Table):
     """Bound of the first delay, seconds."""
     factor: Number = Field(_RETRY.factor, ge=1, le=100)
     """By how much the bound grows with each attempt."""
-    cap_s: Number = Field(_RETRY.cap_s, ge=0.01, le=86_400)
+    cap_s: Number = Field(_RETRY.cap_s, ge=0.01, le=_DAY)
     """The bound never exceeds this, seconds."""
     max_age_s: Number = Field(_RETRY.max_age_s, ge=1, le=2_592_000)
     """An order that has failed for so long since its first attempt becomes a dead letter, seconds."""
+
+
+class Breaker(Table):
+    """When a channel is only tried now and then, with one order at a time, because it and not the orders fail."""
+
+    failures: Whole = Field(_BREAKER.failures, ge=1, le=1000)
+    """Different orders in a row without an answer (timeouts, broken connections, 5xx) that open the circuit."""
+    refusals: Whole = Field(_BREAKER.refusals, ge=2, le=1000)
+    """Different orders in a row with the same refusal that halt the channel: it is not the orders, and a person is
+    needed."""
+    probe_s: Number = Field(_BREAKER.probe_s, ge=0.01, le=3600)
+    """From opening to the first probe, seconds; doubled by every probe that fails."""
+    probe_cap_s: Number = Field(_BREAKER.probe_cap_s, ge=0.01, le=_DAY)
+    """The longest interval between probes of an open channel, seconds."""
+    halt_probe_s: Number = Field(_BREAKER.halt_probe_s, ge=0.01, le=3600)
+    """From halting to the first probe, seconds; doubled by every probe that fails."""
+    halt_probe_cap_s: Number = Field(_BREAKER.halt_probe_cap_s, ge=0.01, le=_DAY)
+    """The longest interval between probes of a halted channel, seconds."""
 
 
 class HeadStart(Table):
@@ -152,16 +174,21 @@ class Channel(Table):
     are sent. Counts as 1 in mode `sync`."""
     burst: Whole = Field(_PACE.burst, ge=1, le=10_000)
     """Requests that may leave at once after a quiet time; 1: evenly spaced."""
+    rate_floor: Number = Field(_PACE.floor, ge=0.01, le=1)
+    """The share of `sync_rate` × `multiplier` that Jetti's throttling never slows the channel down below."""
     in_flight_max: Whole = Field(32, ge=1, le=1000)
     """Requests in flight at the same time."""
     timeout_s: Number = Field(35, ge=1, le=300)
     """Time for one request, seconds. Jetti's load balancer cuts at 30 s; a little more shows its answer."""
     window: Whole = Field(1024, ge=1, le=100_000)
     """Deliveries kept in memory, the head of the backlog; the rest is on disk."""
+    backlog_max: Whole = Field(10_000_000, ge=1, le=1_000_000_000)
+    """Orders that may wait for the channel, those between two attempts included; beyond it 503 with Retry-After."""
     permanent_codes: Annotated[tuple[str, ...], BeforeValidator(as_list)] = ()
     """Jetti's problem codes (`title`) that sending again cannot mend, besides the known ones: such an order becomes a
     dead letter at once."""
     retry: Retry = Retry()
+    breaker: Breaker = Breaker()
     head_start: HeadStart = HeadStart()
 
     @model_validator(mode="after")
@@ -179,7 +206,7 @@ class Channel(Table):
 
     @property
     def pace(self) -> Pace:
-        return Pace(self.sync_rate, self.multiplier, self.burst)
+        return Pace(self.sync_rate, self.multiplier, self.burst, self.rate_floor)
 
     @property
     def import_mode(self) -> Mode:
@@ -190,8 +217,32 @@ class Channel(Table):
         return RetryPolicy(**self.retry.model_dump())
 
     @property
+    def breaker_policy(self) -> BreakerPolicy:
+        return BreakerPolicy(**self.breaker.model_dump())
+
+    @property
     def head_starts(self) -> HeadStarts:
         return HeadStarts(**self.head_start.model_dump())
+
+
+class Retention(Table):
+    """For how long what is finished is kept; what is not finished is kept whatever its age."""
+
+    bodies_days: Number = Field(7, ge=0.01, le=3650)
+    """Raw webhooks and sales, which hold personal data, days; not more than `finished_days`."""
+    finished_days: Number = Field(30, ge=7, le=3650)
+    """Events, attempts and finished orders, days. An order that was forgotten is new again, so this is to be longer
+    than a storefront may repeat a webhook."""
+    sweep_every_s: Number = Field(3600, ge=1, le=_DAY)
+    """From one sweep to the next, seconds; the first is a minute after the start."""
+
+    @model_validator(mode="after")
+    def _bodies_go_first(self) -> Self:
+        if self.bodies_days > self.finished_days:
+            remedy = "keep bodies_days <= finished_days, for example 7 and 30"
+            message = "would outlive the orders and events they belong to"
+            refuse([Problem("bodies_days", as_toml(self.bodies_days), message, remedy)])
+        return self
 
 
 class Log(Table):

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Se
 
 from relay.config.problems import SECRET, wrong
 
+NO_HEADER = "has a space, a line break or a character beyond ASCII, which cannot stand in an HTTP header"
 _NAME = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")
 
 
@@ -50,12 +51,14 @@ def _secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def is_header(value: str) -> bool:
+    """Whether it can stand in an HTTP header, as one word."""
+    return all("!" <= character <= "~" for character in value)
+
+
 def _header_secret(value: SecretStr) -> SecretStr:
-    if not all("!" <= character <= "~" for character in _secret(value).get_secret_value()):
-        raise wrong(
-            "has a space, a line break or a character beyond ASCII, which cannot stand in an HTTP header",
-            "copy it again, as one word",
-        )
+    if not is_header(_secret(value).get_secret_value()):
+        raise wrong(NO_HEADER, "copy it again, as one word")
     return value
 
 
@@ -135,6 +138,7 @@ def as_toml(value: object) -> str:
 
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_number)]
+Share = Annotated[float, Field(ge=0.05, le=1, allow_inf_nan=False), BeforeValidator(_number)]
 ChannelId = Annotated[int, Field(ge=1, le=2_147_483_647), BeforeValidator(_number)]
 Name = Annotated[str, AfterValidator(_named)]
 Listen = Annotated[

@@ -14,13 +14,20 @@ import msgspec
 import structlog
 
 from relay.core import instant
+from relay.core.breaker import Circuit
 from relay.core.events import (
     AttemptMade,
-    ChannelPaused,
+    ChannelThrottled,
+    CircuitMoved,
+    DoorMoved,
     EventAccepted,
     EventFound,
     Happening,
+    Housekept,
     PermitTaken,
+    PersonActed,
+    ProbeFailed,
+    ReplayAdvanced,
     RequestRefused,
     Started,
     Stopped,
@@ -30,7 +37,9 @@ from relay.core.events import (
     Warned,
 )
 from relay.core.order import Disposition
+from relay.core.outcome import Cause
 from relay.core.sale import Reason
+from relay.observe.pages import page_of
 
 Log = structlog.typing.FilteringBoundLogger
 Level = Literal["debug", "info", "warning", "error"]
@@ -41,6 +50,8 @@ _UNWRITTEN_MAX = 20_000
 """Lines that wait for a slow reader at the most."""
 _CLOSING_S = 1.0
 
+_ABOUT_CHANNELS = frozenset({401, 403, 429})
+"""Statuses of answers that are about the channel, and so quote no order."""
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -162,8 +173,26 @@ def libraries_in(log: Log) -> Iterator[None]:
         root.removeHandler(handler)
 
 
+_CameIn = EventAccepted | EventFound | RequestRefused
+_Channel = ChannelThrottled | CircuitMoved | ProbeFailed
+_Deed = PersonActed | DoorMoved | Housekept | ReplayAdvanced
+_Life = Started | Warned | Stopping | Stopped
+_ALARM: dict[Circuit, Level] = {Circuit.CLOSED: "info", Circuit.OPEN: "warning", Circuit.HALTED: "error"}
+"""An open circuit closes by itself; a halted one needs a person."""
+
+
+_NO_ROOM = frozenset({"busy", "disk-full", "backlog-full"})
+
+
+def _refused_level(refused: RequestRefused) -> Level:
+    """What is refused for want of room comes in thousands a second, and the door's own line tells it once."""
+    if refused.type in _NO_ROOM:
+        return "debug"
+    return "error" if refused.status >= 500 else "warning"
+
+
 class Logs:
-    """The subscriber that writes the lines."""
+    """The subscriber that writes the lines. What somebody has to do something about names its page of the runbook."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -171,44 +200,106 @@ class Logs:
     def __call__(self, happening: Happening) -> None:
         """Write it."""
         match happening:
+            case EventAccepted() | EventFound() | RequestRefused():
+                self._came_in(happening)
+            case AttemptMade():
+                self._attempt(happening)
+            case StoreTrouble():
+                self._line("error", happening, "store", what=happening.what, error=happening.error)
+            case Unexpected():
+                self._log.error("unexpected", where=happening.where, exc_info=happening.error)
+            case PermitTaken():
+                pass  # ten lines a second that say nothing
+            case ChannelThrottled() | CircuitMoved() | ProbeFailed():
+                self._channel(happening)
+            case PersonActed() | DoorMoved() | Housekept() | ReplayAdvanced():
+                self._deed(happening)
+            case Started() | Warned() | Stopping() | Stopped():
+                self._life(happening)
+            case _:
+                assert_never(happening)
+
+    def _line(self, level: Level, happening: Happening, event: str, **members: object) -> None:
+        page = page_of(happening)
+        if page is not None:
+            members["runbook"] = page.value
+        getattr(self._log, level)(event, **members)
+
+    def _came_in(self, happening: _CameIn) -> None:
+        match happening:
             case EventAccepted():
-                write = self._log.warning if happening.disposition is Disposition.QUARANTINED else self._log.info
-                write(
+                self._line(
+                    "warning" if happening.disposition is Disposition.QUARANTINED else "info", happening,
                     "event", storefront=happening.storefront, topic=happening.topic,
                     disposition=happening.disposition.value, event_id=happening.event_id, order=happening.order,
                     reference=happening.reference, revision=happening.revision, duplicate_of=happening.duplicate_of,
                     bytes=happening.bytes, duration_ms=_ms(happening.duration_s), reasons=_words(happening.reasons),
                 )  # fmt: skip
             case EventFound():
-                write = self._log.warning if happening.disposition is Disposition.QUARANTINED else self._log.info
-                write(
+                self._line(
+                    "warning" if happening.disposition is Disposition.QUARANTINED else "info", happening,
                     "found", storefront=happening.storefront, disposition=happening.disposition.value,
                     order=happening.order, reference=happening.reference, revision=happening.revision,
                     reasons=_words(happening.reasons),
                 )  # fmt: skip
             case RequestRefused():
-                write = self._log.error if happening.status >= 500 else self._log.warning
-                write(
+                self._line(
+                    _refused_level(happening), happening,
                     "refused", storefront=happening.storefront, status=happening.status, type=happening.type,
                     path=happening.path, detail=happening.detail, duration_ms=_ms(happening.duration_s),
                 )  # fmt: skip
-            case AttemptMade():
-                self._attempt(happening)
-            case ChannelPaused():
-                write = self._log.error if happening.is_wrong else self._log.warning
-                write("paused", channel=happening.channel, seconds=happening.seconds, cause=happening.cause)
-            case StoreTrouble():
-                self._log.error("store", what=happening.what, error=happening.error)
-            case Unexpected():
-                self._log.error("unexpected", where=happening.where, exc_info=happening.error)
-            case PermitTaken():
-                pass  # ten lines a second that say nothing
-            case Started() | Warned() | Stopping() | Stopped():
-                self._life(happening)
             case _:
                 assert_never(happening)
 
-    def _life(self, happening: Started | Warned | Stopping | Stopped) -> None:
+    def _channel(self, happening: _Channel) -> None:
+        match happening:
+            case ChannelThrottled():
+                self._line(
+                    "warning", happening, "throttled", channel=happening.channel, seconds=happening.seconds,
+                    rate=happening.rate, **_cause(happening.cause),
+                )  # fmt: skip
+            case CircuitMoved():
+                self._line(
+                    _ALARM[happening.after], happening, "circuit", channel=happening.channel,
+                    circuit=happening.after.value, before=happening.before.value, **_cause(happening.cause),
+                )  # fmt: skip
+            case ProbeFailed():
+                self._line(
+                    _ALARM[happening.circuit], happening, "probe", channel=happening.channel,
+                    circuit=happening.circuit.value, next_s=round(happening.next_s, 1), **_cause(happening.cause),
+                )  # fmt: skip
+            case _:
+                assert_never(happening)
+
+    def _deed(self, happening: _Deed) -> None:
+        match happening:
+            case PersonActed():
+                self._line(
+                    "info", happening, "person", by=happening.by, what=happening.what, about=happening.about,
+                    why=happening.why,
+                )  # fmt: skip
+            case DoorMoved():
+                self._line(
+                    "error" if happening.storefronts else "info", happening, "door", limit=happening.limit,
+                    refused=happening.storefronts, detail=happening.words,
+                )  # fmt: skip
+            case Housekept():
+                self._line(
+                    "info", happening, "housekept", events=happening.events, bodies=happening.bodies,
+                    attempts=happening.attempts, orders=happening.orders, sales=happening.sales,
+                    returned_bytes=happening.returned_bytes, held_max_ms=_ms(happening.held_max_s),
+                    duration_s=round(happening.duration_s, 3),
+                )  # fmt: skip
+            case ReplayAdvanced():
+                self._line(
+                    "warning" if happening.ended and happening.left else "info", happening, "replay",
+                    replay=happening.replay, revived=happening.revived, left=happening.left, total=happening.total,
+                    ended=happening.ended,
+                )  # fmt: skip
+            case _:
+                assert_never(happening)
+
+    def _life(self, happening: _Life) -> None:
         match happening:
             case Started():
                 self._log.info(
@@ -228,13 +319,22 @@ class Logs:
     def _attempt(self, made: AttemptMade) -> None:
         # What Jetti says of an order may quote the order; the code is for the log, the words are in the timeline.
         ours = made.status is None
-        write = self._log.info if made.outcome == "sent" else self._log.warning
-        write(
+        self._line(
+            "info" if made.outcome == "sent" else "warning", made,
             "attempt", channel=made.channel, storefront=made.storefront, order=made.order, reference=made.reference,
             revision=made.revision, lane=made.lane.value, outcome=made.outcome, status=made.status, code=made.code,
             message=made.message if ours else "", duration_ms=_ms(made.duration_s), attempts=made.attempts,
             state=made.state.value, accepted_to_sent_s=made.accepted_to_sent_s, due_at=instant.iso(made.due_at),
         )  # fmt: skip
+
+
+def _cause(cause: Cause | None) -> dict[str, object]:
+    """Why, for a line about a channel. What Jetti refused several orders with may quote one of them: only its code,
+    unless the answer is about the channel."""
+    if cause is None:
+        return {}
+    about_orders = cause.status is not None and cause.status not in _ABOUT_CHANNELS
+    return {"code": cause.code, "status": cause.status, "message": "" if about_orders else cause.message}
 
 
 def _words(reasons: tuple[Reason, ...]) -> list[str]:

@@ -22,14 +22,21 @@ from prometheus_client import (
 )
 
 from relay.core import instant
+from relay.core.breaker import Circuit
 from relay.core.delivery import Lane, State
 from relay.core.events import (
     AttemptMade,
-    ChannelPaused,
+    ChannelThrottled,
+    CircuitMoved,
+    DoorMoved,
     EventAccepted,
     EventFound,
     Happening,
+    Housekept,
     PermitTaken,
+    PersonActed,
+    ProbeFailed,
+    ReplayAdvanced,
     RequestRefused,
     Started,
     Stopped,
@@ -41,7 +48,7 @@ from relay.core.events import (
 from relay.core.instant import Instant
 from relay.core.order import Disposition
 from relay.core.outcome import NAMES as OUTCOMES
-from relay.store import Tally
+from relay.store import Size, Tally
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -50,8 +57,11 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs is not type
 _FAST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SLOW_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _WAIT_S = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400)
-_WITHOUT_REQUEST = frozenset({"unchanged", "cannot_map"})
-_FOUND = (Disposition.UNCHANGED, Disposition.QUARANTINED)
+_KINDS = ("events", "bodies", "attempts", "orders", "sales")
+_LIMITS = ("queue", "disk", "backlog")
+_DEEDS = ("pause", "resume", "replay", "discard")
+_WITHOUT_REQUEST = frozenset({"unchanged", "cannot_map", "held"})
+_FOUND = (Disposition.UNCHANGED, Disposition.HELD, Disposition.QUARANTINED)
 _ALARMING = (("401", "bad-signature"), ("503", "busy"), ("503", "store-failed"))
 """Refusals of a known storefront that someone should hear of, the first one included."""
 
@@ -61,10 +71,27 @@ class ChannelFigures:
     """What a channel says of itself when it is asked."""
 
     in_flight: int
-    paused_s: float
     rate: float
     """Requests per second it is allowed at present."""
     configured_rate: float
+    circuit: Circuit = Circuit.CLOSED
+    paused: bool = False
+    """By a person."""
+    resting_s: float = 0.0
+    """For how many more seconds nothing is sent, because a throttle said so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is asked for when the metrics are."""
+
+    tally: Tally
+    oldest_due: Mapping[tuple[str, Lane], Instant]
+    lost_events: int
+    channels: Mapping[str, ChannelFigures]
+    size: Size | None
+    """Of the store; ``None`` if it has no disk."""
+    now: Instant
 
 
 class Metrics:
@@ -102,7 +129,17 @@ class Metrics:
         self._permit_s = self._histogram(
             "relay_permit_wait_seconds", "How long sending waited for the pace.", _SLOW_S, "channel"
         )
-        self._pauses = self._counter("relay_channel_pauses", "Times a channel stopped for a while.", "channel", "cause")
+        self._throttles = self._counter("relay_channel_throttles", "Times a channel was throttled by Jetti.", "channel")
+        self._circuit_moves = self._counter(
+            "relay_circuit_moves", "Times a channel's circuit came to be so.", "channel", "circuit"
+        )
+        self._probes_failed = self._counter(
+            "relay_channel_probes_failed", "Probes of an open or halted channel that failed.", "channel", "circuit"
+        )
+        self._deeds = self._counter("relay_deeds", "Things that persons did.", "what")
+        self._replayed = self._counter(
+            "relay_replayed", "Dead letters that bulk replays looked at, by what came of it.", "result"
+        )
         self._store_errors = self._counter("relay_store_errors", "Things the store failed to do.")
         self._defects = self._counter("relay_unexpected_errors", "Defects of the relay that were caught.")
         self._orders = self._gauge("relay_orders", "Orders by state.", "channel", "state", "lane")
@@ -110,29 +147,45 @@ class Metrics:
             "relay_oldest_due_age_seconds", "For how long the longest waiting delivery has been due; 0: none waits.",
             "channel", "lane",
         )  # fmt: skip
+        self._lost = self._gauge(
+            "relay_events_without_order", "Dead letters from which no order could be read; counted up to 10,000."
+        )
         self._in_flight = self._gauge("relay_in_flight", "Requests in flight.", "channel")
-        self._paused_s = self._gauge("relay_channel_paused_seconds", "For how much longer nothing is sent.", "channel")
+        self._circuit = self._gauge("relay_circuit", "1 for what the channel's circuit is.", "channel", "circuit")
+        self._paused = self._gauge("relay_channel_paused", "1 while a person has paused the channel.", "channel")
+        self._resting_s = self._gauge(
+            "relay_channel_resting_seconds", "For how much longer a throttle keeps it silent.", "channel"
+        )
         self._rate = self._gauge("relay_channel_rate", "Requests per second allowed at present.", "channel")
         self._ceiling = self._gauge("relay_channel_configured_rate", "Requests per second configured.", "channel")
+        self._replays = self._gauge("relay_replays_running", "Bulk replays that have not ended.")
+        self._refusing = self._gauge("relay_door_refusing", "Storefronts refused for want of room.", "limit")
+        self._sweeps = self._counter("relay_housekeeping_sweeps", "Sweeps of the store that were completed.")
+        self._deleted = self._counter("relay_housekeeping_deleted", "What housekeeping deleted.", "kind")
+        self._returned = self._counter(
+            "relay_housekeeping_returned_bytes", "Space that was returned to the file system."
+        )
+        self._held_s = self._gauge(
+            "relay_housekeeping_held_seconds", "The longest that one step of the last sweep held the writer."
+        )
+        self._sizes: Mapping[str, Gauge] = {}
+        self._replay_counts: dict[int, tuple[int, int]] = {}
         self._channels = tuple(channels)
         self._start_at_zero(tuple(storefronts))
 
     def __call__(self, happening: Happening) -> None:
         """Count it."""
         match happening:
-            case EventAccepted():
-                self._accepted.labels(happening.storefront, happening.disposition).inc()
-                self._request_s.labels(happening.storefront).observe(happening.duration_s)
-            case EventFound():
-                self._found.labels(happening.storefront, happening.disposition).inc()
-            case RequestRefused():
-                self._refused.labels(happening.storefront, str(happening.status), happening.type).inc()
+            case EventAccepted() | EventFound() | RequestRefused():
+                self._came_in(happening)
             case AttemptMade():
                 self._attempt(happening)
             case PermitTaken():
                 self._permit_s.labels(happening.channel).observe(happening.waited_s)
-            case ChannelPaused():
-                self._pauses.labels(happening.channel, "wrong" if happening.is_wrong else "throttled").inc()
+            case ChannelThrottled() | CircuitMoved() | ProbeFailed():
+                self._channel(happening)
+            case PersonActed() | DoorMoved() | Housekept() | ReplayAdvanced():
+                self._deed(happening)
             case StoreTrouble():
                 self._store_errors.inc()
             case Unexpected():
@@ -142,33 +195,95 @@ class Metrics:
             case _:
                 assert_never(happening)
 
+    def _came_in(self, happening: EventAccepted | EventFound | RequestRefused) -> None:
+        match happening:
+            case EventAccepted():
+                self._accepted.labels(happening.storefront, happening.disposition).inc()
+                self._request_s.labels(happening.storefront).observe(happening.duration_s)
+            case EventFound():
+                self._found.labels(happening.storefront, happening.disposition).inc()
+            case RequestRefused():
+                self._refused.labels(happening.storefront, str(happening.status), happening.type).inc()
+            case _:
+                assert_never(happening)
+
+    def _channel(self, happening: ChannelThrottled | CircuitMoved | ProbeFailed) -> None:
+        match happening:
+            case ChannelThrottled():
+                self._throttles.labels(happening.channel).inc()
+            case CircuitMoved():
+                self._circuit_moves.labels(happening.channel, happening.after).inc()
+            case ProbeFailed():
+                self._probes_failed.labels(happening.channel, happening.circuit).inc()
+            case _:
+                assert_never(happening)
+
+    def _deed(self, happening: PersonActed | DoorMoved | Housekept | ReplayAdvanced) -> None:
+        match happening:
+            case PersonActed():
+                self._deeds.labels(happening.what).inc()
+            case DoorMoved():
+                self._refusing.labels(happening.limit).set(len(happening.storefronts))
+            case Housekept():
+                self._sweeps.inc()
+                for kind in _KINDS:
+                    self._deleted.labels(kind).inc(getattr(happening, kind))
+                self._returned.inc(happening.returned_bytes)
+                self._held_s.set(happening.held_max_s)
+            case ReplayAdvanced():
+                self._replay(happening)
+            case _:
+                assert_never(happening)
+
+    def _replay(self, told: ReplayAdvanced) -> None:
+        # What is told is how far it is; what it had come to before it was told of first, another process counted.
+        revived, left = self._replay_counts.setdefault(told.replay, (told.revived, told.left))
+        self._replayed.labels("revived").inc(told.revived - revived)
+        self._replayed.labels("left").inc(told.left - left)
+        self._replay_counts[told.replay] = (told.revived, told.left)
+        if told.ended:
+            del self._replay_counts[told.replay]
+        self._replays.set(len(self._replay_counts))
+
     def _attempt(self, made: AttemptMade) -> None:
         self._attempts.labels(made.channel, made.outcome).inc()
         self._attempt_s.labels(made.channel).observe(made.duration_s)
         if made.accepted_to_sent_s is not None:
             self._waited_s.labels(made.channel, made.lane).observe(made.accepted_to_sent_s)
 
-    def expose(
-        self,
-        *,
-        tally: Tally,
-        oldest_due: Mapping[tuple[str, Lane], Instant],
-        figures: Mapping[str, ChannelFigures],
-        now: Instant,
-    ) -> bytes:
+    def expose(self, figures: Figures) -> bytes:
         """The text that Prometheus scrapes."""
+        self._lost.set(figures.lost_events)
         for channel in self._channels:
             for lane in Lane:
                 for state in State:
-                    self._orders.labels(channel, state, lane).set(tally.get((channel, state, lane), 0))
-                due_at = oldest_due.get((channel, lane), now)
-                self._oldest.labels(channel, lane).set(max(0.0, instant.seconds_between(due_at, now)))
-            figure = figures[channel]
-            self._in_flight.labels(channel).set(figure.in_flight)
-            self._paused_s.labels(channel).set(figure.paused_s)
-            self._rate.labels(channel).set(figure.rate)
-            self._ceiling.labels(channel).set(figure.configured_rate)
+                    self._orders.labels(channel, state, lane).set(figures.tally.get((channel, state, lane), 0))
+                due_at = figures.oldest_due.get((channel, lane), figures.now)
+                self._oldest.labels(channel, lane).set(max(0.0, instant.seconds_between(due_at, figures.now)))
+            self._show_channel(channel, figures.channels[channel])
+        if figures.size is not None:
+            self._show_size(figures.size)
         return generate_latest(self.registry)
+
+    def _show_channel(self, channel: str, figure: ChannelFigures) -> None:
+        self._in_flight.labels(channel).set(figure.in_flight)
+        self._rate.labels(channel).set(figure.rate)
+        self._ceiling.labels(channel).set(figure.configured_rate)
+        self._paused.labels(channel).set(figure.paused)
+        self._resting_s.labels(channel).set(figure.resting_s)
+        for circuit in Circuit:
+            self._circuit.labels(channel, circuit).set(circuit is figure.circuit)
+
+    def _show_size(self, size: Size) -> None:
+        """These exist only where there is a disk: a full one and none are not the same."""
+        self._sizes = self._sizes or {
+            "disk_free": self._gauge("relay_disk_free_bytes", "Free space on the store's disk."),
+            "store": self._gauge("relay_store_bytes", "Size of the store's file."),
+            "wal": self._gauge("relay_wal_bytes", "Size of the store's write-ahead log."),
+            "unused": self._gauge("relay_store_unused_bytes", "Space inside the store's file that is not used."),
+        }
+        for name, gauge in self._sizes.items():
+            gauge.set(getattr(size, name))
 
     def _start_at_zero(self, storefronts: Iterable[str]) -> None:
         """Known label sets exist from the start, so that a rate can be taken of the first event."""
@@ -180,6 +295,17 @@ class Metrics:
                 self._found.labels(storefront, disposition)
             for status, kind in _ALARMING:
                 self._refused.labels(storefront, status, kind)
+        self._start_channels_at_zero()
+        for what in _DEEDS:
+            self._deeds.labels(what)
+        for result in ("revived", "left"):
+            self._replayed.labels(result)
+        for limit in _LIMITS:
+            self._refusing.labels(limit)
+        for kind in _KINDS:
+            self._deleted.labels(kind)
+
+    def _start_channels_at_zero(self) -> None:
         for channel in self._channels:
             self._attempt_s.labels(channel)
             self._permit_s.labels(channel)
@@ -187,8 +313,11 @@ class Metrics:
                 self._waited_s.labels(channel, lane)
             for outcome in sorted(set(OUTCOMES) - _WITHOUT_REQUEST):
                 self._attempts.labels(channel, outcome)
-            for cause in ("wrong", "throttled"):
-                self._pauses.labels(channel, cause)
+            self._throttles.labels(channel)
+            for circuit in Circuit:
+                self._circuit_moves.labels(channel, circuit)
+            for circuit in (Circuit.OPEN, Circuit.HALTED):
+                self._probes_failed.labels(channel, circuit)
 
     def _counter(self, name: str, description: str, *labels: str) -> Counter:
         return Counter(name, description, labels, registry=self.registry)

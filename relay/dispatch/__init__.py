@@ -5,82 +5,35 @@ checkout that arrives a moment later.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
-from math import ceil, floor
-
-from aiolimiter import AsyncLimiter
+from collections.abc import Callable
+from dataclasses import replace
+from math import ceil
+from typing import Protocol
 
 from relay.clock import Clock
 from relay.core import instant
 from relay.core.backlog import Backlog, Waiting
-from relay.core.delivery import Delivery, HeadStarts, State
-from relay.core.events import (
-    AttemptMade,
-    ChannelPaused,
-    EventFound,
-    Observer,
-    PermitTaken,
-    StoreTrouble,
-    Unexpected,
-)
+from relay.core.condition import Condition
+from relay.core.delivery import ChannelNow, Delivery, State
+from relay.core.events import AttemptMade, EventFound, Observer, PermitTaken, StoreTrouble, Unexpected
+from relay.core.instant import Instant
 from relay.core.mapping import Made, Maker, conclude
 from relay.core.order import Order, finding_of, known_at_jetti
-from relay.core.outcome import (
-    CannotMap,
-    Cause,
-    ChannelWrong,
-    Failed,
-    Outcome,
-    Result,
-    Sent,
-    Throttled,
-    Trouble,
-    cause_of,
-    name_of,
-    pause_s,
-    troubled,
-)
-from relay.core.pace import Mode, Pace
-from relay.core.retry import RetryPolicy
-from relay.store import Attempt, Settled, Settlement, Store, StoreError, Taken
+from relay.core.outcome import CannotMap, Outcome, Result, Sent, Trouble, cause_of, name_of
+from relay.dispatch.channel import Channel, Permits
+from relay.dispatch.governor import Governor
+from relay.store import Attempt, Revived, Settled, Settlement, Store, StoreError, Taken
+
+__all__ = ["Channel", "Dispatcher"]
 
 _POLL_S = 15.0
 """How often the store is asked although nothing said that there is news: hints may be lost, the store is the truth."""
 _WAKE_MAX = 256
 _STORE_PAUSE_S = 1.0
-_SUSPECTS_MAX = 1000
+_BEYOND_S = 60.0
+"""Beyond the longest sleep there is, before a sleeper is taken for one that a clock's being set back has stranded."""
 _CHOICE_S = 0.05
 """For so long at the full pace deliveries may be chosen ahead of their requests."""
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """What the operator decides about one channel."""
-
-    name: str
-    mode: Mode = Mode.ASYNC
-    pace: Pace = field(default_factory=Pace)
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    head_starts: HeadStarts = field(default_factory=HeadStarts)
-    in_flight_max: int = 32
-    """Requests in flight at the most."""
-    window: int = 1024
-    """Deliveries of the backlog's head that are kept in memory at the most."""
-
-
-def permits(pace: Pace, mode: Mode) -> AsyncLimiter:
-    """The leaky bucket that spaces a channel's requests.
-
-    A bucket of ``burst`` drops that leaks at the ceiling. Timers fire up to a millisecond late, and what is lost at
-    every request would add up to one percent of the pace; so the bucket is a fraction larger than the burst, by less
-    than one request in any second: ``rate + burst`` is still what no one-second window exceeds.
-    """
-    rate = pace.ceiling(mode)
-    whole = rate + pace.burst
-    slack = min(0.25, 0.9 * (floor(whole) + 1 - whole))
-    size = pace.burst + slack
-    return AsyncLimiter(size, size / rate)
 
 
 class _Once:
@@ -95,6 +48,18 @@ class _Once:
             do()
 
 
+class Wire(Protocol):
+    """The way to a channel's endpoint."""
+
+    async def send(self, sale: bytes) -> Result:
+        """Send one sale. Never raises for anything the network or the other end does."""
+        ...
+
+    async def read_secrets(self) -> None:
+        """Use the secrets as they are now. Raises :class:`ValueError` that says why it cannot; then nothing changes."""
+        ...
+
+
 class Dispatcher:
     """Delivers one channel's backlog."""
 
@@ -103,7 +68,7 @@ class Dispatcher:
         channel: Channel,
         store: Store,
         makers: Callable[[str], Maker | None],
-        send: Callable[[bytes], Awaitable[Result]],
+        wire: Wire,
         clock: Clock,
         observe: Observer,
         jitter: Callable[[], float],
@@ -111,41 +76,42 @@ class Dispatcher:
         self.channel = channel
         self._store = store
         self._makers = makers
-        self._send = send
+        self._send = wire.send
         self._clock = clock
         self._observe = observe
         self._jitter = jitter
-        self._limiter = permits(channel.pace, channel.mode)
+        self._governor = Governor(
+            channel, store, clock, observe, wire.read_secrets, self._offered_again, self._awake_until
+        )
+        self._awake: Instant = 0
+        self._permits = Permits(channel.pace, channel.mode)
         self._backlog = Backlog(channel.window)
         self._room = asyncio.Semaphore(channel.in_flight_max)
         # Between a permit and its request the store is asked, and that may take long. So few may be on this way that
         # choices stay fresh, and a second bucket at its end holds back what has piled up.
-        self._choosing = asyncio.Semaphore(max(channel.pace.burst, ceil(_CHOICE_S * self.rate)))
-        self._gate = permits(channel.pace, channel.mode)
-        self._suspects: dict[int, int] = {}
-        self._taken_by_jetti = 0
+        self._choosing = asyncio.Semaphore(max(channel.pace.burst, ceil(_CHOICE_S * channel.ceiling)))
+        self._gate = Permits(channel.pace, channel.mode)
         self._news = asyncio.Event()
         self._refill = asyncio.Event()
         self._slept = asyncio.Event()
-        self._paused_until = 0.0
-        self._paused_cause = ""
-        self._trouble: Trouble | None = None
         self._sending: set[asyncio.Task[None]] = set()
 
+    # -- what it is ------------------------------------------------------------------------------------------------
+
     @property
-    def paused_cause(self) -> str:
-        """Why the channel sends nothing at present; empty when it sends."""
-        return self._paused_cause if self.paused_s else ""
+    def condition(self) -> Condition:
+        """Tempo, circuit, pause and stopwatch, as of now."""
+        return self._governor.condition
+
+    @property
+    def ceiling(self) -> float:
+        """Requests per second that are configured."""
+        return self.channel.ceiling
 
     @property
     def rate(self) -> float:
-        """Requests per second that are allowed at present."""
-        return self.channel.pace.ceiling(self.channel.mode)
-
-    def offer(self, waiting: Waiting) -> None:
-        """A delivery began to wait."""
-        self._backlog.offer(waiting)
-        self._news.set()
+        """Requests per second that are allowed at present, when any are."""
+        return self.channel.ceiling * self._governor.share
 
     @property
     def in_flight(self) -> int:
@@ -155,23 +121,63 @@ class Dispatcher:
     @property
     def trouble(self) -> Trouble | None:
         """What the latest attempts came to, if they did not get through; ``None`` when the last one did."""
-        return self._trouble
+        return self._governor.trouble
 
     @property
-    def paused_s(self) -> float:
-        """For how many more seconds the channel sends nothing; 0 when it sends."""
-        return max(0.0, self._paused_until - self._clock.monotonic())
+    def resting_s(self) -> float:
+        """For how many more seconds a throttle keeps the channel from sending; 0 when it does not."""
+        return self._governor.resting_s
+
+    @property
+    def probe_in_s(self) -> float | None:
+        """Seconds until the next probe of a channel that is open or halted; ``None`` when it is closed."""
+        return self._governor.probe_in_s
+
+    # -- what it is told -------------------------------------------------------------------------------------------
+
+    def offer(self, waiting: Waiting) -> None:
+        """A delivery began to wait."""
+        self._backlog.offer(waiting)
+        self._news.set()
+
+    def _offered_again(self, revived: Revived) -> None:
+        self.offer(revived.waiting)
+
+    def _awake_until(self, due_at: Instant) -> None:
+        self._awake = due_at
+        self._slept.set()
+
+    async def pause(self, by: str, why: str) -> None:
+        """Send nothing until someone resumes; durable when this returns. Raises :class:`StoreError`."""
+        await self._governor.pause(by, why)
+
+    async def resume(self, by: str, why: str) -> None:
+        """Go on: ends a pause, a rest, an open circuit and a halt, after reading the channel's secrets again.
+
+        Raises :class:`ValueError` saying what is wrong with the secrets (then nothing is changed), or
+        :class:`StoreError`.
+        """
+        await self._governor.resume(by, why)
 
     async def run(self) -> None:
         """Deliver until cancelled. What is in flight then is left to :meth:`finish`."""
         self._refill.set()
-        # Begin with the bucket spent: whoever had it before may have spent it this very second (a restart).
-        for bucket in (self._limiter, self._gate):
-            await bucket.acquire(bucket.max_rate)
+        await self._load()
+        for bucket in (self._permits, self._gate):
+            await bucket.begin_spent()
         async with asyncio.TaskGroup() as loops:
-            loops.create_task(self._dispatch(), name=f"dispatch-{self.channel.name}")
-            loops.create_task(self._fill_window(), name=f"window-{self.channel.name}")
-            loops.create_task(self._wake_sleepers(), name=f"wake-{self.channel.name}")
+            name = self.channel.name
+            loops.create_task(self._dispatch(), name=f"dispatch-{name}")
+            loops.create_task(self._fill_window(), name=f"window-{name}")
+            loops.create_task(self._wake_sleepers(), name=f"wake-{name}")
+            loops.create_task(self._governor.run(), name=f"condition-{name}")
+
+    async def _load(self) -> None:
+        while True:
+            try:
+                return await self._governor.load()
+            except StoreError as error:
+                await self._wait_for_store("reading the channel's condition", error)
 
     async def finish(self, grace_s: float) -> None:
         """Let what is in flight finish, for so long; hand the rest back to the backlog."""
@@ -189,27 +195,26 @@ class Dispatcher:
             await self._choosing.acquire()
             await self._something_waits()
             asked_at = self._clock.monotonic()
-            await self._limiter.acquire()
+            await self._permits.take(self._governor.share)
             # Permit first, choice second: an order that arrived while we waited may still overtake.
-            head = self._most_urgent() if self.paused_s == 0 else None
-            if head is None:
+            probe = self._governor.choose()
+            head = None if probe is None else self._most_urgent()
+            if probe is None or head is None:
+                self._governor.unchosen(probe is True)
                 self._choosing.release()
                 self._room.release()
                 continue
             self._observe(PermitTaken(self.channel.name, self._clock.monotonic() - asked_at))
-            task = asyncio.create_task(self._deliver(head), name=f"deliver-{head.order_id}")
+            task = asyncio.create_task(self._deliver(head, probe), name=f"deliver-{head.order_id}")
             self._sending.add(task)
             task.add_done_callback(self._sent)
 
     async def _something_waits(self) -> None:
-        while True:
-            if (pause_s := self.paused_s) > 0:
-                await self._clock.sleep(pause_s)
-                continue
-            if len(self._backlog):
-                return
+        """Return when something waits, and may be sent."""
+        while not len(self._backlog):
             self._news.clear()
             await self._news.wait()
+        await self._governor.ready()
 
     async def _fill_window(self) -> None:
         while True:
@@ -230,27 +235,33 @@ class Dispatcher:
         name = self.channel.name
         while True:
             self._slept.clear()
+            awake = self._awake
             try:
-                due_at = await self._store.next_due(name)
-                if due_at is not None and due_at <= self._clock.now():
-                    for waiting in await self._store.wake(name, self._clock.now(), _WAKE_MAX):
+                due = await self._store.sleepers_due(name)
+                now = max(self._clock.now(), awake)
+                beyond = instant.after(now, self.channel.sleep_max_s + _BEYOND_S)
+                if due is not None and (due[0] <= now or due[1] > beyond):
+                    for waiting in await self._store.wake(name, now, _WAKE_MAX, beyond=beyond):
                         self.offer(waiting)
                     continue
             except StoreError as error:
                 await self._wait_for_store("waking sleepers", error)
                 continue
-            delay_s = _POLL_S if due_at is None else instant.seconds_between(self._clock.now(), due_at)
+            if self._awake == awake:
+                self._awake = 0
+            now = self._clock.now()
+            delay_s = _POLL_S if due is None else instant.seconds_between(now, due[0])
             await self._clock.until(self._slept, min(max(delay_s, 0.001), _POLL_S))
 
     # -- one delivery ----------------------------------------------------------------------------------------------
 
-    async def _deliver(self, head: Waiting | None) -> None:
+    async def _deliver(self, head: Waiting | None, probe: bool) -> None:
         """Use one permit. A delivery that turns out to need no request leaves it to the next."""
         chosen = _Once(self._choosing.release)
         try:
             while head is not None:
                 taken = await self._store.take(self.channel.name, [head.order_id])
-                if taken is not None and await self._attempt(taken, chosen):
+                if taken is not None and await self._attempt(taken, chosen, probe):
                     return
                 head = self._most_urgent()
         except StoreError as error:
@@ -259,6 +270,7 @@ class Dispatcher:
             await self._wait_for_store("taking a delivery", error)
         finally:
             chosen()
+            self._governor.unchosen(probe)
 
     def _most_urgent(self) -> Waiting | None:
         head = self._backlog.most_urgent()
@@ -273,15 +285,17 @@ class Dispatcher:
             self._observe(Unexpected("dispatch", error))
             self._refill.set()
 
-    async def _attempt(self, taken: Taken, chosen: "_Once") -> bool:
+    async def _attempt(self, taken: Taken, chosen: "_Once", probe: bool) -> bool:
         """Make the sale and send it; whether the permit was used."""
         order = taken.order
         made = conclude(self._makers(order.storefront), order, taken.topic, taken.body)
         if not isinstance(made, Made):
-            await self._settle(taken, made, None, None)
+            known = known_at_jetti(order, made, None)
+            await self._settle(taken, made, self._governor.condition.around(), known, None, None)
             return False
-        await self._gate.acquire()
-        if self.paused_s:
+        await self._gate.take()
+        number = self._governor.begin(probe)
+        if number is None:
             await self._put_back(taken)
             return True
         chosen()
@@ -291,24 +305,11 @@ class Dispatcher:
         except BaseException:
             await self._hand_back(taken, started_at)
             raise
-        outcome = self._suspect(order, result.outcome)
-        self._mind(outcome)
-        attempt = self._recorded(order.revision, started_at, replace(result, outcome=outcome))
-        await self._settle(taken, outcome, made, attempt)
+        judged = self._governor.judge(order.id, number, result.outcome, probe=probe)
+        attempt = self._recorded(order.revision, started_at, replace(result, outcome=judged.outcome))
+        known = known_at_jetti(order, result.outcome, made.digest)
+        await self._settle(taken, judged.outcome, judged.channel, known, made, attempt)
         return True
-
-    def _suspect(self, order: Order, outcome: Outcome) -> Outcome:
-        """Is it the channel that is wrong, or this order? If Jetti took others since it last refused this one, then
-        it is the order: its attempts count, so that it cannot stop the channel again and again."""
-        if isinstance(outcome, Sent):
-            self._taken_by_jetti += 1
-        if not isinstance(outcome, ChannelWrong):
-            self._suspects.pop(order.id, None)
-            return outcome
-        taken_before = self._suspects.setdefault(order.id, self._taken_by_jetti)
-        if len(self._suspects) > _SUSPECTS_MAX:
-            self._suspects.pop(next(iter(self._suspects)))
-        return outcome if taken_before == self._taken_by_jetti else Failed(outcome.cause)
 
     async def _put_back(self, taken: Taken) -> None:
         """The channel was paused after the choice was made: the order waits in its old place."""
@@ -326,16 +327,27 @@ class Dispatcher:
         if settled is not None and settled.waiting is not None:
             self.offer(settled.waiting)
 
-    async def _settle(self, taken: Taken, outcome: Outcome, made: Made | None, attempt: Attempt | None) -> None:
+    async def _settle(
+        self,
+        taken: Taken,
+        outcome: Outcome,
+        channel: ChannelNow,
+        known: bytes | None,
+        made: Made | None,
+        attempt: Attempt | None,
+    ) -> None:
+        """``known``: digest of the sale that Jetti certainly has now."""
         order, now = taken.order, self._clock.now()
-        after = order.delivery.after(outcome, now=now, policy=self.channel.retry, jitter=self._jitter())
+        after = order.delivery.after(
+            outcome, now=now, policy=self.channel.retry, jitter=self._jitter(), channel=channel
+        )
         settlement = Settlement(
             order_id=order.id,
             token=order.token,
             after=after,
             now=now,
             head_starts=self.channel.head_starts,
-            delivered_digest=known_at_jetti(order, outcome, None if made is None else made.digest),
+            delivered_digest=known,
             attempt=attempt,
             sale=None if made is None else made.sale,
             finding=finding_of(outcome),
@@ -372,19 +384,6 @@ class Dispatcher:
             await self._store.settle(settlement)
         except StoreError as error:
             self._observe(StoreTrouble("handing back a delivery", str(error)))
-
-    # -- the channel -----------------------------------------------------------------------------------------------
-
-    def _mind(self, outcome: Outcome) -> None:
-        """What an outcome means for the channel as a whole."""
-        self._trouble = troubled(self._trouble, outcome, now=self._clock.now())
-        if isinstance(outcome, Throttled | ChannelWrong):
-            self._pause(pause_s(outcome), outcome.cause, is_wrong=isinstance(outcome, ChannelWrong))
-
-    def _pause(self, seconds: float, cause: Cause, *, is_wrong: bool) -> None:
-        self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
-        self._paused_cause = f"{cause.code}: {cause.message}"
-        self._observe(ChannelPaused(self.channel.name, seconds, self._paused_cause, is_wrong))
 
     async def _wait_for_store(self, what: str, error: StoreError) -> None:
         self._observe(StoreTrouble(what, str(error)))

@@ -1,0 +1,162 @@
+"""What may be done. It is on record, with who did it and why, in the transaction that did it.
+
+One thing is not yet: the store takes no deed with an event that is read again by name, so that is only logged.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from aiohttp import web
+
+from relay.api import asked, shown
+from relay.api.answers import json
+from relay.api.looking import find_lost
+from relay.api.view import View
+from relay.clock import Clock
+from relay.core.delivery import State
+from relay.core.events import Observer, PersonActed
+from relay.core.problem import Problem
+from relay.store import Deed, Discarding, Revival, Store
+
+_NAMED_MAX = 5
+
+
+class Acting:
+    """Does what it is told."""
+
+    def __init__(self, view: View, store: Store, clock: Clock, observe: Observer) -> None:
+        self._view = view
+        self._hands = view.hands
+        self._store = store
+        self._clock = clock
+        self._observe = observe
+
+    # -- channels --------------------------------------------------------------------------------------------------
+
+    async def pause(self, request: web.Request) -> web.Response:
+        """Send nothing through a channel until someone resumes it; accepting goes on."""
+        name = self._channel(request)
+        standing = await asked.body(request, asked.Standing)
+        asked.say_why(standing)
+        return await self._move(name, self._hands.pause, standing)
+
+    async def resume(self, request: web.Request) -> web.Response:
+        """End whatever keeps a channel from sending: a pause, a rest, an open circuit, a halt."""
+        name = self._channel(request)
+        return await self._move(name, self._hands.resume, await asked.body(request, asked.Standing))
+
+    async def _move(
+        self, name: str, move: Callable[[str, str, str], Awaitable[None]], standing: asked.Standing
+    ) -> web.Response:
+        try:
+            await move(name, standing.by, standing.why)
+        except ValueError as error:
+            raise Problem(
+                409, "secrets-unreadable", f"channel {name} is as it was: {' '.join(str(error).split())}"
+            ) from None
+        return json({"channel": name, **shown.standing(self._view.channels()[name])})
+
+    def _channel(self, request: web.Request) -> str:
+        name, known = request.match_info["name"], self._view.channels()
+        if name not in known:
+            raise Problem(404, "unknown-channel", f"no such channel; there are: {', '.join(sorted(known))}")
+        return name
+
+    # -- dead letters ----------------------------------------------------------------------------------------------
+
+    async def replay(self, request: web.Request) -> web.Response:
+        """Send dead letters on their way again: named ones at once, selected ones as a durable bulk replay."""
+        wanted = await asked.body(request, asked.Replaying)
+        named = bool(wanted.orders or wanted.events)
+        if named and (wanted.criteria or wanted.all):
+            raise Problem(422, "mixed-selection", "name orders and events, or select by criteria: not both at once")
+        if named:
+            return await self._replay_named(wanted)
+        if not wanted.criteria and not wanted.all:
+            raise Problem(
+                422, "selects-everything",
+                "nothing is selected: name orders or events, give a code, channel, storefront or since, "
+                "or say all: true",
+            )  # fmt: skip
+        return await self._replay_selected(wanted)
+
+    async def _replay_named(self, wanted: asked.Replaying) -> web.Response:
+        deed = self._deed(wanted, "replay", _named(wanted.orders, wanted.events))
+        revived = await self._store.revive(Revival(wanted.orders, deed.at, self._hands.head_starts, deed=deed))
+        for order in revived:
+            self._hands.offer(order)
+        if wanted.events and not revived:
+            await self._store.record(deed)
+        events = [event_id for event_id in wanted.events if await self._read_again(event_id)]
+        if revived or events:
+            self._tell(deed)
+        return json(_done("replayed", wanted.orders, wanted.events, [r.waiting.order_id for r in revived], events))
+
+    async def _read_again(self, event_id: int) -> bool:
+        lost = await find_lost(self._store, event_id)
+        return lost is not None and await self._hands.read_again(lost) is not None
+
+    async def _replay_selected(self, wanted: asked.Replaying) -> web.Response:
+        selected = _selected(wanted)
+        deed = self._deed(wanted, "replay", selected)
+        selection = wanted.selection(deed.at)
+        if not await self._store.dead_letters(1, selection):
+            raise Problem(404, "no-dead-letters", f"no dead letter has {selected}: see /api/dead-letters/groups")
+        replay = await self._store.begin_replay(selection, deed)
+        self._hands.replay_begun()
+        self._tell(deed)
+        return json({"replay": shown.replay(replay)}, 202, {"Location": f"/api/replays/{replay.id}"})
+
+    async def discard(self, request: web.Request) -> web.Response:
+        """Dead letters that need nothing: they are kept, and not shown among the dead letters any more."""
+        wanted = await asked.body(request, asked.Discarding)
+        asked.say_why(wanted)
+        if not wanted.orders and not wanted.events:
+            raise Problem(422, "nothing-named", "name the orders or events that are to be discarded, by their ids")
+        deed = self._deed(wanted, "discard", _named(wanted.orders, wanted.events))
+        orders, events = await self._store.discard(Discarding(deed, wanted.orders, wanted.events, _DEAD))
+        if orders or events:
+            self._tell(deed)
+        return json(_done("discarded", wanted.orders, wanted.events, orders, events))
+
+    # -- the record ------------------------------------------------------------------------------------------------
+
+    def _deed(self, wanted: asked.Replaying | asked.Discarding, what: str, about: str) -> Deed:
+        return Deed(self._clock.now(), wanted.by, what, about, wanted.why)
+
+    def _tell(self, deed: Deed) -> None:
+        self._observe(PersonActed(deed.by, deed.what, deed.about, deed.why))
+
+
+_DEAD = frozenset({State.DEAD})
+"""An order that lives again (a newer webhook came) is not discarded by who saw it dead."""
+
+
+def _named(orders: Sequence[int], events: Sequence[int]) -> str:
+    """``order 17``, ``orders 17, 18 and 30 more, event 4``."""
+    parts = []
+    for what, ids in (("order", orders), ("event", events)):
+        if ids:
+            some = ", ".join(map(str, ids[:_NAMED_MAX]))
+            more = f" and {len(ids) - _NAMED_MAX} more" if len(ids) > _NAMED_MAX else ""
+            parts.append(f"{what}{'s' if len(ids) > 1 else ''} {some}{more}")
+    return ", ".join(parts)
+
+
+def _selected(wanted: asked.Replaying) -> str:
+    """``code http_422, channel main``."""
+    criteria = {name: getattr(wanted, name) for name in ("code", "channel", "storefront", "since", "until")}
+    given = [f"{name} {value}" for name, value in criteria.items() if value is not None]
+    return ", ".join(given) or "any cause"
+
+
+def _done(
+    what: str, orders: Sequence[int], events: Sequence[int], orders_done: Sequence[int], events_done: Sequence[int]
+) -> dict[str, object]:
+    """Which were, and which were left as they are."""
+    return {
+        what: {"orders": sorted(orders_done), "events": sorted(events_done)},
+        "left": {
+            "orders": sorted(set(orders) - set(orders_done)),
+            "events": sorted(set(events) - set(events_done)),
+        },
+    }

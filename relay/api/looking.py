@@ -1,0 +1,147 @@
+"""What may be looked at. Nothing here changes anything."""
+
+from aiohttp import web
+
+from relay.api import asked, shown
+from relay.api.answers import json
+from relay.api.view import View
+from relay.clock import Clock
+from relay.core import instant
+from relay.core.delivery import State
+from relay.core.order import Order
+from relay.core.problem import Problem
+from relay.store import LostEvent, Store
+
+_FOUND_MAX = 20
+_REPLAYS_MAX = 1000
+
+
+class Looking:
+    """Answers to questions."""
+
+    def __init__(self, view: View, store: Store, clock: Clock) -> None:
+        self._view = view
+        self._store = store
+        self._clock = clock
+
+    # -- the relay itself ------------------------------------------------------------------------------------------
+
+    async def healthz(self, _: web.Request) -> web.Response:
+        """The process answers; nothing more is said."""
+        return json({"status": "ok"})
+
+    async def readyz(self, _: web.Request) -> web.Response:
+        """Whether events would be accepted, and if not, why."""
+        reasons = list(self._view.not_ready())
+        return json({"status": "not ready" if reasons else "ready", "reasons": reasons}, 503 if reasons else 200)
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """For Prometheus."""
+        text, content_type = await self._view.metrics()
+        return web.Response(body=text, headers={"Content-Type": content_type})
+
+    async def status(self, _: web.Request) -> web.Response:
+        """The operator's one look."""
+        now = self._clock.now()
+        tally, oldest = await self._store.tally(), await self._store.oldest_due()
+        lost, running = await self._store.lost_events(), await self._store.replays(running=True)
+        reasons, limits = list(self._view.not_ready()), self._view.limits()
+        dead = sum(orders for (_, state, _), orders in tally.items() if state is State.DEAD)
+        return json(
+            {
+                "version": self._view.version,
+                "started_at": instant.iso(self._view.started_at),
+                "now": instant.iso(now),
+                "ready": not reasons,
+                "reasons": reasons,
+                "store": self._view.store_url,
+                "storefronts": {
+                    name: {**storefront, "refused": [limit.words for limit in limits if name in limit.refused]}
+                    for name, storefront in self._view.storefronts.items()
+                },
+                "channels": {
+                    name: shown.channel(name, channel, tally, oldest, now)
+                    for name, channel in self._view.channels().items()
+                },
+                "limits": [shown.limit(limit) for limit in limits],
+                "dead_letters": dead + lost,
+                "events_without_order": lost,
+                "replays": [shown.replay(replay) for replay in running],
+            }
+        )
+
+    # -- orders ----------------------------------------------------------------------------------------------------
+
+    async def orders(self, request: web.Request) -> web.Response:
+        """Orders by reference or external id."""
+        reference = request.query.get("reference", "").strip()
+        if not reference or not reference.isprintable():
+            raise Problem(400, "no-reference", "say which order: /api/orders?reference=%231001")
+        found = await self._store.find(reference, _FOUND_MAX)
+        if not found and not reference.startswith("#"):
+            found = await self._store.find(f"#{reference}", _FOUND_MAX)
+        return json({"orders": [shown.order(order) for order in found]})
+
+    async def order(self, request: web.Request) -> web.Response:
+        """One order's timeline, by the relay's own id; with ``raw=true`` what is in it, too."""
+        order_id = asked.whole(request.match_info["id"])
+        timeline = None if order_id is None else await self._store.timeline(order_id)
+        if timeline is None or order_id is None:
+            raise Problem(404, "unknown-order", "no such order: look it up with /api/orders?reference=…")
+        found = shown.timeline(timeline)
+        if asked.raw(request):
+            event_id = timeline.order.event_id
+            found["body"] = shown.content_of(None if event_id is None else await self._store.body(event_id))
+            found["sale"] = shown.content_of(await self._store.sale(order_id))
+        return json(found)
+
+    # -- dead letters ----------------------------------------------------------------------------------------------
+
+    async def dead_letters(self, request: web.Request) -> web.Response:
+        """What needs a person."""
+        dead = await self._store.dead_letters(asked.limit(request, 100), asked.selection(request))
+        return json(
+            {
+                "dead_letters": [
+                    shown.order(letter) if isinstance(letter, Order) else shown.event(letter, None) for letter in dead
+                ]
+            }
+        )
+
+    async def dead_groups(self, _: web.Request) -> web.Response:
+        """The same by cause."""
+        return json({"groups": [shown.group(group) for group in await self._store.dead_groups()]})
+
+    async def lost_event(self, request: web.Request) -> web.Response:
+        """An event from which no order could be read; with ``raw=true`` what is in it, too."""
+        found = await find_lost(self._store, asked.whole(request.match_info["id"]))
+        if found is None:
+            raise Problem(404, "unknown-event", "no dead letter is such an event: see /api/dead-letters")
+        return json(shown.lost(found, raw=asked.raw(request)))
+
+    # -- what is being done, and was done --------------------------------------------------------------------------
+
+    async def replays(self, request: web.Request) -> web.Response:
+        """Bulk replays, newest first."""
+        found = await self._store.replays(asked.limit(request, 20))
+        return json({"replays": [shown.replay(replay) for replay in found]})
+
+    async def replay(self, request: web.Request) -> web.Response:
+        """How far a bulk replay is."""
+        replay_id = asked.whole(request.match_info["id"])
+        for replay in await self._store.replays(_REPLAYS_MAX):
+            if replay.id == replay_id:
+                return json({"replay": shown.replay(replay)})
+        raise Problem(404, "unknown-replay", "no such replay: see /api/replays")
+
+    async def deeds(self, request: web.Request) -> web.Response:
+        """What persons did, newest first."""
+        return json({"deeds": [shown.deed(deed) for deed in await self._store.deeds(asked.limit(request, 100))]})
+
+
+async def find_lost(store: Store, event_id: int | None) -> LostEvent | None:
+    """The event of this id, if it is one from which no order could be read."""
+    if not event_id:
+        return None
+    found = await store.lost(after=event_id - 1, limit=1)
+    return found[0] if found and found[0].event.id == event_id else None

@@ -1,0 +1,220 @@
+"""How things are shown: as members of JSON objects."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from relay.api.view import ChannelView, LimitView
+from relay.core import instant
+from relay.core.delivery import Lane, State
+from relay.core.instant import Instant
+from relay.core.order import Order
+from relay.core.outcome import Cause, Trouble
+from relay.store import Attempt, DeadGroup, Deed, Event, LostEvent, Replay, Tally, Timeline
+from relay.store.places import of_event, of_order
+
+Shown = dict[str, object]
+
+
+def channel(
+    name: str, view: ChannelView, tally: Tally, oldest: Mapping[tuple[str, Lane], Instant], now: Instant
+) -> Shown:
+    """One channel, its backlog included."""
+    count = {state: sum(tally.get((name, state, lane), 0) for lane in Lane) for state in State}
+    to_send = count[State.WAITING] + count[State.SLEEPING]
+    return {
+        "mode": view.mode,
+        **standing(view),
+        "rate": round(view.rate, 3),
+        "configured_rate": view.configured_rate,
+        "in_flight": view.in_flight,
+        "trouble": _trouble(view.trouble),
+        "waiting": {lane.value: tally.get((name, State.WAITING, lane), 0) for lane in Lane},
+        "oldest_due_age_s": {
+            lane.value: max(0.0, instant.seconds_between(oldest.get((name, lane), now), now)) for lane in Lane
+        },
+        "orders": {state.value: orders for state, orders in count.items()},
+        "drain_s": _drain_s(view, to_send),
+    }
+
+
+def standing(view: ChannelView) -> Shown:
+    """Whether the channel is sent to, and if not, why, and since when."""
+    breaker, pause = view.condition.breaker, view.condition.pause
+    return {
+        "state": view.state,
+        "pause": None if pause is None else {"by": pause.by, "why": pause.why, "since": instant.iso(pause.since)},
+        "circuit": breaker.circuit.value,
+        "circuit_since": _moment(breaker.since),
+        "circuit_cause": _cause(breaker.cause),
+        "probe_in_s": None if view.probe_in_s is None else round(view.probe_in_s, 1),
+        "resting_s": round(view.resting_s, 1),
+        "resting_cause": _cause(view.condition.tempo.cause) if view.resting_s > 0 else None,
+    }
+
+
+def limit(view: LimitView) -> Shown:
+    """How near a limit is."""
+    return {
+        "limit": view.limit,
+        "channel": view.channel,
+        "level": round(view.level, 3),
+        "words": view.words,
+        "refused": list(view.refused),
+    }
+
+
+def order(known: Order) -> Shown:
+    """One order, and where it is."""
+    place = of_order(known)
+    return {
+        "id": known.id,
+        "storefront": known.storefront,
+        "external_id": known.external_id,
+        "reference": known.reference,
+        "channel": known.channel,
+        "revision": known.revision,
+        "delivered_revision": known.delivered_revision,
+        "state": known.state.value,
+        "since": instant.iso(known.since),
+        "lane": known.lane.value,
+        "place": place.name,
+        "why": place.words,
+        "cancelled_at": _moment(known.cancelled_at),
+        "due_at": instant.iso(known.due_at),
+        "attempts": known.attempts,
+        "cause": _cause(known.cause),
+    }
+
+
+def event(known: Event, timeline: Timeline | None) -> Shown:
+    """One event, and where it is; ``timeline`` is its order's."""
+    place = of_event(known, timeline)
+    return {
+        "event": known.id,
+        "storefront": known.storefront,
+        "topic": known.topic,
+        "received_at": instant.iso(known.received_at),
+        "version": _moment(known.version),
+        "disposition": known.disposition.value,
+        "revision": known.revision,
+        "duplicate_of": known.duplicate_of,
+        "place": place.name,
+        "why": place.words,
+        "reasons": [{"pointer": reason.pointer, "detail": reason.message} for reason in known.reasons],
+    }
+
+
+def timeline(known: Timeline) -> Shown:
+    """Everything that is remembered of one order, but for what is in it."""
+    return {
+        "order": order(known.order),
+        "events": [event(one, known) for one in known.events],
+        "attempts": [_attempt(one) for one in known.attempts],
+    }
+
+
+def lost(known: LostEvent, *, raw: bool) -> Shown:
+    """An event from which no order could be read."""
+    content: Shown = {"headers": dict(known.headers), "body": content_of(known.body)} if raw else {}
+    return {"event": event(known.event, None), **content}
+
+
+def content_of(body: bytes | None) -> object:
+    """A body as it is, if it is JSON; else as text. ``None`` once it is not kept any more."""
+    if body is None:
+        return None
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return body.decode("utf-8", "replace")
+    return msgspec.Raw(body)
+
+
+def group(known: DeadGroup) -> Shown:
+    """Dead letters with one cause."""
+    return {
+        "code": known.code,
+        "channel": known.channel,
+        "storefront": known.storefront,
+        "count": known.count,
+        "first_at": instant.iso(known.first_at),
+        "last_at": instant.iso(known.last_at),
+        "message": known.message,
+    }
+
+
+def replay(known: Replay) -> Shown:
+    """How far a bulk replay is."""
+    selection = known.selection
+    return {
+        "id": known.id,
+        "selection": {
+            "code": selection.code,
+            "channel": selection.channel,
+            "storefront": selection.storefront,
+            "since": _moment(selection.since),
+            "until": _moment(selection.until),
+        },
+        "by": known.by,
+        "why": known.why,
+        "begun_at": instant.iso(known.begun_at),
+        "total": known.total,
+        "revived": known.revived,
+        "left": known.left,
+        "ended_at": _moment(known.ended_at),
+    }
+
+
+def deed(known: Deed) -> Shown:
+    """What a person did."""
+    return {
+        "at": instant.iso(known.at),
+        "by": known.by,
+        "what": known.what,
+        "about": known.about,
+        "why": known.why,
+    }
+
+
+def _attempt(made: Attempt) -> Shown:
+    return {
+        "revision": made.revision,
+        "started_at": instant.iso(made.started_at),
+        "duration_s": round(made.duration_s, 4),
+        "outcome": made.outcome,
+        "status": made.status,
+        "code": made.code,
+        "message": made.message,
+        "excerpt": made.excerpt,
+    }
+
+
+def _trouble(trouble: Trouble | None) -> Shown | None:
+    if trouble is None:
+        return None
+    return {
+        "outcome": trouble.outcome,
+        "code": trouble.cause.code,
+        "message": trouble.cause.message,
+        "since": instant.iso(trouble.since),
+        "attempts": trouble.attempts,
+    }
+
+
+def _drain_s(view: ChannelView, to_send: int) -> float | None:
+    """When the backlog will be gone if nothing more arrives; unknown while nothing gets through."""
+    if not to_send:
+        return 0.0
+    stands = view.state not in {"sending", "resting"}
+    if stands or (view.trouble is not None and view.trouble.outcome != "throttled"):
+        return None
+    return round(view.resting_s + to_send / view.rate, 1)
+
+
+def _cause(cause: Cause | None) -> Shown | None:
+    return None if cause is None else {"code": cause.code, "message": cause.message, "status": cause.status}
+
+
+def _moment(moment: Instant | None) -> str | None:
+    return None if moment is None else instant.iso(moment)

@@ -1,0 +1,92 @@
+"""What the private API is given of the running relay: what it may look at, and what it may do."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from relay.core.breaker import Circuit
+from relay.core.condition import Condition
+from relay.core.delivery import HeadStarts
+from relay.core.instant import Instant
+from relay.core.outcome import Trouble
+from relay.store import LostEvent, Receipt, Revived
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelView:
+    """What is shown of a channel besides its backlog."""
+
+    mode: str
+    rate: float
+    """Requests per second it is allowed at present."""
+    configured_rate: float
+    in_flight: int
+    condition: Condition
+    resting_s: float = 0.0
+    """For how many more seconds a throttle keeps it silent."""
+    probe_in_s: float | None = None
+    """Seconds until the next probe; ``None`` while the circuit is closed."""
+    trouble: Trouble | None = None
+    """What the latest attempts came to, if none of them got through."""
+
+    @property
+    def state(self) -> str:
+        """The one word: ``paused``, ``halted``, ``open``, ``resting`` or ``sending``; the first that is true."""
+        if self.condition.pause is not None:
+            return "paused"
+        if self.condition.breaker.circuit is not Circuit.CLOSED:
+            return self.condition.breaker.circuit.value
+        return "resting" if self.resting_s > 0 else "sending"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitView:
+    """How near a limit is beyond which new events are refused."""
+
+    limit: str
+    """``queue``, ``disk`` or ``backlog``."""
+    channel: str | None
+    """Whose backlog it is."""
+    level: float
+    """0: far away; 1: reached."""
+    words: str
+    """How much there is, and how much there may be."""
+    refused: Sequence[str] = ()
+    """Storefronts whose events are refused for it at present."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What the API may do to the running relay, besides what it asks of the store."""
+
+    pause: Callable[[str, str, str], Awaitable[None]]
+    """A channel, by whom, why."""
+    resume: Callable[[str, str, str], Awaitable[None]]
+    """The same; raises ``ValueError`` saying what is wrong with the channel's secrets."""
+    offer: Callable[[Revived], None]
+    """An order waits again."""
+    read_again: Callable[[LostEvent], Awaitable[Receipt | None]]
+    """Try once more to read an order from an event; ``None`` if there still is none in it."""
+    replay_begun: Callable[[], None]
+    """A bulk replay is to be carried out."""
+    head_starts: Mapping[str, HeadStarts]
+    """By channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the API is shown of the running relay."""
+
+    version: str
+    started_at: Instant
+    store_url: str
+    storefronts: Mapping[str, Mapping[str, str]]
+    channels: Callable[[], Mapping[str, ChannelView]]
+    not_ready: Callable[[], Sequence[str]]
+    """Why the relay is not ready; empty when it is."""
+    metrics: Callable[[], Awaitable[tuple[bytes, str]]]
+    """The text that Prometheus scrapes, and its content type."""
+    hands: Hands
+    limits: Callable[[], Sequence[LimitView]] = tuple
+    host: str = "localhost"
+    """Where it listens. Without a token, requests must be addressed to it or to loopback."""
+    token: str | None = field(default=None, repr=False)

@@ -1,0 +1,101 @@
+"""What the private listener is given of the running relay: its parts, as the API and the metrics ask for them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from relay.api import ChannelView, Hands, LimitView
+from relay.clock import Clock
+from relay.dispatch import Dispatcher
+from relay.guard import Guard
+from relay.observe.metrics import CONTENT_TYPE, ChannelFigures, Figures, Metrics
+from relay.replayer import Replayer
+from relay.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where a person sits in front of the relay."""
+
+    store: Store
+    dispatchers: Mapping[str, Dispatcher]
+    guard: Guard
+    replayer: Replayer
+    metrics: Metrics
+    clock: Clock
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    def channels(self) -> Mapping[str, ChannelView]:
+        """Every channel, as it is now."""
+        return {
+            name: ChannelView(
+                mode=d.channel.mode.value,
+                rate=d.rate,
+                configured_rate=d.ceiling,
+                in_flight=d.in_flight,
+                condition=d.condition,
+                resting_s=d.resting_s,
+                probe_in_s=d.probe_in_s,
+                trouble=d.trouble,
+            )
+            for name, d in self.dispatchers.items()
+        }
+
+    def not_ready(self) -> Sequence[str]:
+        """Why no event would be accepted; empty when one would."""
+        failure, no_room = self.store.failure(), self.guard.all_refused()
+        reasons = [f"the store cannot commit: {failure}"] if failure else []
+        return [*reasons, f"every storefront is refused: {no_room}"] if no_room else reasons
+
+    def limits(self) -> Sequence[LimitView]:
+        """How near every limit is, and who is refused for it."""
+        return [
+            LimitView(
+                felt.pressure.limit.value, felt.pressure.channel, felt.pressure.level, felt.pressure.words, felt.refused
+            )
+            for felt in self.guard.pressures
+        ]
+
+    async def exposed(self) -> tuple[bytes, str]:
+        """The metrics, and their content type."""
+        figures = Figures(
+            tally=await self.store.tally(),
+            oldest_due=await self.store.oldest_due(),
+            lost_events=await self.store.lost_events(),
+            channels={
+                name: ChannelFigures(
+                    in_flight=view.in_flight,
+                    rate=view.rate,
+                    configured_rate=view.configured_rate,
+                    circuit=view.condition.breaker.circuit,
+                    paused=view.condition.pause is not None,
+                    resting_s=view.resting_s,
+                )
+                for name, view in self.channels().items()
+            },
+            size=await self.store.size(),
+            now=self.clock.now(),
+        )
+        return self.metrics.expose(figures), CONTENT_TYPE
+
+    # -- acting ----------------------------------------------------------------------------------------------------
+
+    @property
+    def hands(self) -> Hands:
+        """Everything that may be done."""
+        return Hands(
+            pause=self.pause,
+            resume=self.resume,
+            offer=self.replayer.offer,
+            read_again=self.replayer.read_again,
+            replay_begun=self.replayer.begun,
+            head_starts={name: dispatcher.channel.head_starts for name, dispatcher in self.dispatchers.items()},
+        )
+
+    async def pause(self, channel: str, by: str, why: str) -> None:
+        """See :meth:`relay.dispatch.Dispatcher.pause`."""
+        await self.dispatchers[channel].pause(by, why)
+
+    async def resume(self, channel: str, by: str, why: str) -> None:
+        """See :meth:`relay.dispatch.Dispatcher.resume`."""
+        await self.dispatchers[channel].resume(by, why)

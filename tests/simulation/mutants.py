@@ -1,0 +1,252 @@
+"""Relays with one thing wrong, each with the invariant that must notice: a watch that never barks is no watch."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from relay.core import breaker as breaker_rules
+from relay.core.backlog import Backlog, Waiting
+from relay.core.breaker import Breaker
+from relay.core.condition import Condition
+from relay.core.delivery import Delivery
+from relay.core.instant import Instant
+from relay.core.order import Arrival
+from relay.core.outcome import Failed, Outcome, Sent, Throttled
+from relay.core.pace import Tempo
+from relay.core.sources import Cancel, Upsert
+from relay.dispatch.channel import Permits
+from relay.dispatch.governor import Governor, Judged
+from relay.store import Receipt, Settled, Settlement, Taken
+from relay.store.memory import MemoryStore
+from tests.simulation.process import Process
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """What is wrong, and what must be said of it."""
+
+    name: str
+    noticed_by: tuple[str, ...]
+    """The invariant; more than one where it is a matter of chance which of them sees it first."""
+    disk: type[MemoryStore] = MemoryStore
+    altered: Callable[[Process], None] | None = None
+    patches: tuple[tuple[Any, str, Any], ...] = ()
+    seed: int = 0
+    """One that shows it, or did; others are tried after it."""
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """While it is."""
+        before = [(owner, name, getattr(owner, name)) for owner, name, _ in self.patches]
+        for owner, name, value in self.patches:
+            setattr(owner, name, value)
+        try:
+            yield
+        finally:
+            for owner, name, value in before:
+                setattr(owner, name, value)
+
+
+# -- stores ----------------------------------------------------------------------------------------------------------
+
+
+class _Restarting(MemoryStore):
+    """Stays what it is when it is restarted."""
+
+    def restarted(self) -> "MemoryStore":
+        again = type(self)()
+        vars(again).update(vars(super().restarted()))
+        return again
+
+
+class LeasesTwice(_Restarting):
+    """Gives a lease to whoever asks, and names leased orders among those that wait."""
+
+    async def head(self, channel: str, limit: int) -> Sequence[Waiting]:
+        leased = [
+            Waiting(o.urgency, o.id) for o in self._orders.values() if o.lease is not None and o.channel == channel
+        ]
+        return sorted([*leased, *await super().head(channel, limit)])[:limit]
+
+    async def take(self, channel: str, candidates: Sequence[int]) -> Taken | None:
+        for order_id in candidates:
+            self._orders[order_id] = replace(self._orders[order_id], lease=None)
+        return await super().take(channel, candidates)
+
+
+class ForgetsThatItWasSent(_Restarting):
+    """Says that a success is recorded, and lets the order wait."""
+
+    async def settle(self, settlement: Settlement) -> Settled | None:
+        before = self._orders[settlement.order_id]
+        settled = await super().settle(settlement)
+        if settled is None or settlement.attempt is None or settlement.attempt.outcome != "sent" or before.id % 5:
+            return settled
+        self._orders[before.id] = again = replace(before, lease=None)
+        return Settled(again, Waiting(again.urgency, again.id))
+
+
+class IgnoresVersions(_Restarting):
+    """Whatever comes later is newer."""
+
+    async def accept(self, arrival: Arrival, *, share: float = 1.0) -> Receipt:
+        about = arrival.identified
+        if isinstance(about, Upsert | Cancel):
+            arrival = replace(arrival, identified=replace(about, version=None))
+        return await super().accept(arrival)
+
+
+class SendsTheFirst(_Restarting):
+    """Gives the first body of an order instead of its newest."""
+
+    async def take(self, channel: str, candidates: Sequence[int]) -> Taken | None:
+        taken = await super().take(channel, candidates)
+        if taken is None:
+            return None
+        first = next(event for event in self._events.values() if event.order_id == taken.order.id)
+        return replace(taken, body=self._bodies[first.id])
+
+
+class LosesTheLast(_Restarting):
+    """Acknowledges before it has written."""
+
+    def restarted(self) -> MemoryStore:
+        again = super().restarted()
+        for event_id in list(again._events)[-3:]:
+            del again._events[event_id]
+        return again
+
+
+class ForgetsConditions(_Restarting):
+    """Keeps no condition."""
+
+    def restarted(self) -> MemoryStore:
+        again = super().restarted()
+        again._conditions.clear()
+        return again
+
+
+class SleepsForEver(_Restarting):
+    """Wakes nobody."""
+
+    async def wake(self, channel: str, now: Instant, limit: int, *, beyond: Instant | None = None) -> Sequence[Waiting]:
+        return []
+
+    async def sleepers_due(self, channel: str) -> tuple[Instant, Instant] | None:
+        return None
+
+
+# -- rules -----------------------------------------------------------------------------------------------------------
+
+
+def _doubles_the_rate(process: Process) -> None:
+    for dispatcher in process.dispatchers.values():
+        pace = replace(dispatcher.channel.pace, sync_rate=dispatcher.channel.pace.sync_rate * 2.0)
+        dispatcher._permits = Permits(pace, dispatcher.channel.mode)
+        dispatcher._gate = Permits(pace, dispatcher.channel.mode)
+
+
+async def _begins_full(self: Permits) -> None:
+    """A new process has a whole bucket."""
+
+
+_judge = Governor.judge
+_most_urgent = Backlog.most_urgent
+
+
+def _counts_throttles(self: Governor, order_id: int, number: int, outcome: Outcome, *, probe: bool) -> Judged:
+    judged = _judge(self, order_id, number, outcome, probe=probe)
+    return replace(judged, outcome=Failed(outcome.cause)) if isinstance(outcome, Throttled) else judged
+
+
+def _counts_while_it_stands(self: Governor, order_id: int, number: int, outcome: Outcome, *, probe: bool) -> Judged:
+    judged = _judge(self, order_id, number, outcome, probe=probe)
+    return replace(judged, channel=replace(judged.channel, park_s=None))
+
+
+def _remembers_every_failure(run: tuple[int, ...], order_id: int) -> tuple[int, ...]:
+    return (*run, order_id)
+
+
+def _begins_always(self: Governor, probe: bool) -> int:
+    self._begun += 1
+    return self._begun
+
+
+def _chooses_always(self: Governor) -> bool:
+    return False
+
+
+async def _ready_always(self: Governor) -> None:
+    """Whatever stands in the way."""
+
+
+def _takes_the_least_urgent(self: Backlog) -> Waiting | None:
+    if len(self._window) < 2:
+        return _most_urgent(self)
+    last = self._window.pop()
+    del self._known[last.order_id]
+    return last
+
+
+def _never_rests(self: Tempo, now: Instant) -> float:
+    return 0.0
+
+
+def _probes_at_once(self: Breaker, now: Instant) -> float:
+    return 0.0
+
+
+def _runs_always(self: Governor) -> None:
+    at = self._clock.monotonic()
+    passed_s, self._ticked_at = at - self._ticked_at, at
+    condition = self._condition
+    self._condition = replace(condition, running_us=condition.running_us + round(passed_s * 1e6))
+
+
+def _forgets_its_pause(self: Condition) -> Condition:
+    return replace(self, pause=None)
+
+
+def _leaks_a_choice(self: Governor, probe: bool) -> None:
+    """A probe that is done with is never told of."""
+
+
+def _calls_it_sent(self: Delivery, outcome: Outcome, **more: Any) -> Delivery:
+    return _delivery_after(self, Sent(200) if isinstance(outcome, Failed) else outcome, **more)
+
+
+_delivery_after = Delivery.after
+
+MUTANTS = (
+    Mutant("a lease is given twice", ("one_in_flight", "same_external_id"), LeasesTwice),
+    Mutant("a success is forgotten", ("only_in_flight_is_sent_again",), ForgetsThatItWasSent),
+    Mutant("versions are ignored", ("dispositions_are_true",), IgnoresVersions),
+    Mutant("an old body is sent", ("newest_is_sent",), SendsTheFirst),
+    Mutant("what was acknowledged is lost with the process", ("acknowledged_is_kept",), LosesTheLast),
+    Mutant("a failure is recorded as a success", ("acknowledged_is_kept", "outage_costs_no_order"),
+           patches=((Delivery, "after", _calls_it_sent),)),
+    Mutant("the condition is not kept", ("condition_survives", "age_stands_still"), ForgetsConditions),
+    Mutant("a pause is forgotten with the process", ("condition_survives", "paused_sends_nothing"),
+           patches=((Condition, "restarted", _forgets_its_pause),), seed=6),
+    Mutant("nobody is woken", ("sleepers_wake",), SleepsForEver),
+    Mutant("twice the rate", ("pace_kept",), altered=_doubles_the_rate),
+    Mutant("a new process has a whole bucket", ("pace_kept",), patches=((Permits, "begin_spent", _begins_full),), seed=25),
+    Mutant("throttles count as attempts", ("throttle_costs_no_order",),
+           patches=((Governor, "judge", _counts_throttles),), seed=7),
+    Mutant("outages count as attempts", ("outage_costs_no_order",),
+           patches=((Governor, "judge", _counts_while_it_stands),)),
+    Mutant("one order opens the channel", ("lone_failure_does_not_open",),
+           patches=((breaker_rules, "_with", _remembers_every_failure),)),
+    Mutant("the least urgent goes first", ("new_first", "nothing_starves"),
+           patches=((Backlog, "most_urgent", _takes_the_least_urgent),)),
+    Mutant("a throttle is not waited for", ("resting_sends_nothing",), patches=((Tempo, "resting_s", _never_rests),), seed=7),
+    Mutant("probes do not wait", ("halted_only_probes",), patches=((Breaker, "probe_in_s", _probes_at_once),)),
+    Mutant("nothing stops the loop", ("halted_only_probes", "paused_sends_nothing", "resting_sends_nothing"),
+           patches=((Governor, "begin", _begins_always), (Governor, "choose", _chooses_always),
+                    (Governor, "ready", _ready_always))),
+    Mutant("the stopwatch never stands still", ("age_stands_still",), patches=((Governor, "_tick", _runs_always),)),
+    Mutant("a probe is never done with", ("everything_arrives_in_the_end",),
+           patches=((Governor, "unchosen", _leaks_a_choice),)),
+)  # fmt: skip
