@@ -15,14 +15,13 @@ from pydantic import SecretStr
 from relay.api import View, api
 from relay.clock import Clock, SystemClock
 from relay.config import Channel as ChannelSettings
-from relay.config import ConfigError, NativeStorefront, Secrets, Settings, ShopifyStorefront, current_secrets
+from relay.config import ConfigError, Secrets, Settings, Storefront, current_secrets, kind_of, registered
+from relay.config.kinds.native import NativeStorefront
 from relay.core.delivery import State
 from relay.core.events import Happening, Observer, Started, Stopped, Stopping, Warned
 from relay.core.mapping import Maker
 from relay.core.pace import Mode
 from relay.core.sources import Source
-from relay.core.sources.native import Native
-from relay.core.sources.shopify import Shopify
 from relay.desk import Desk
 from relay.destination import Destination, Endpoint, async_headers, session, sync_headers
 from relay.dispatch import Channel, Dispatcher
@@ -44,8 +43,6 @@ _PROBE_S = 2.0
 _DAY_S = 86_400.0
 _BUSY = 0.05
 """Of the commit queue in use: then housekeeping gives way."""
-
-AnyStorefront = ShopifyStorefront | NativeStorefront
 
 
 @dataclass(slots=True)
@@ -142,7 +139,9 @@ def _warnings(settings: Settings) -> Iterator[Warned]:
         yield Warned(said, "for anything but a trial, set it to sqlite:PATH")
     for channel, sharing in settings.sharing().items():
         said = f"storefronts {', '.join(sharing)} share channel {channel}: there an id of one is an id of the other"
-        yield Warned(said, "give each a channel of its own, unless their ids can never be the same")
+        yield Warned(said, "give each an external_id_prefix of its own, unless their ids can never be the same")
+    for trouble in registered().troubles:
+        yield Warned(str(trouble), f"mend the package {trouble.package}, or uninstall it")
     for key in settings.placeholders():
         yield Warned(f"{key} still is the example's, which everyone knows", "put your own there", is_wrong=True)
 
@@ -295,32 +294,39 @@ def _endpoint(settings: ChannelSettings, secrets: Secrets) -> Endpoint:
     else:
         url = f"{settings.api_url.rstrip('/')}/api/channels/{settings.channel_id}/manual-sale.json"
         headers = sync_headers(_shown(secrets.token))
-    return Endpoint(url, headers, settings.timeout_s, frozenset(settings.permanent_codes))
+    secret = secrets.webhook_hash if settings.import_mode is Mode.ASYNC else secrets.token
+    return Endpoint(url, headers, settings.timeout_s, _shown(secret).encode(), frozenset(settings.permanent_codes))
 
 
 def _shown(secret: SecretStr | None) -> str:
     return "" if secret is None else secret.get_secret_value()
 
 
-def _source(storefront: AnyStorefront) -> Source:
-    match storefront:
-        case ShopifyStorefront():
-            return Shopify(tuple(secret.get_secret_value() for secret in storefront.secrets), storefront.rules)
-        case NativeStorefront():
-            return Native()
+def _source(storefront: Storefront) -> Source:
+    made: Source = kind_of(storefront).source(storefront)
+    return made
 
 
-def _maker(storefront: AnyStorefront) -> Maker:
-    return Maker(_source(storefront), storefront.property_style, storefront.skip_unchanged)
+def _maker(storefront: Storefront) -> Maker:
+    criterion = storefront.criterion
+    return Maker(
+        source=_source(storefront),
+        property_style=storefront.property_style,
+        skip_unchanged=storefront.skip_unchanged,
+        shape=storefront.shape,
+        accept_when=None if criterion is None else criterion.holds_for,
+        override=storefront.overriding,
+    )
 
 
-def _door(name: str, storefront: AnyStorefront, settings: Settings, maker: Maker) -> Door:
-    secrets = storefront.secrets if isinstance(storefront, NativeStorefront) else ()
+def _door(name: str, storefront: Storefront, settings: Settings, maker: Maker) -> Door:
+    # Who sends manual sales shows a secret; all others sign, and their source looks at that.
+    secrets = storefront.secret_texts if isinstance(storefront, NativeStorefront) else ()
     return Door(
         storefront=name,
         channel=storefront.channel,
         source=maker.source,
-        secrets=tuple(secret.get_secret_value().encode() for secret in secrets),
+        secrets=tuple(secret.encode() for secret in secrets),
         head_starts=settings.channels[storefront.channel].head_starts,
         new_order_window_s=storefront.new_order_window_s,
         refuse_at=storefront.refuse_at,

@@ -2,10 +2,11 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
+from types import SimpleNamespace
 
 import aiohttp
 
@@ -27,8 +28,14 @@ class Endpoint:
     headers: Mapping[str, str] = field(repr=False)
     timeout_s: float = 35.0
     """Beyond the 30 s at which Jetti's load balancer cuts, so that its own answer is seen."""
+    secret: bytes = field(default=b"", repr=False)
+    """What the headers show, so that an answer that repeats it is not kept as it is."""
     permanent_codes: frozenset[str] = frozenset()
     """Problem codes that sending again cannot mend, besides those built in."""
+
+
+Leave = Callable[[], Awaitable[None]]
+"""Returns when the request may be written."""
 
 
 class Destination:
@@ -54,11 +61,12 @@ class Destination:
         if self._read_again is not None:
             self._endpoint = await asyncio.to_thread(self._read_again)
 
-    async def send(self, sale: bytes) -> Result:
-        """Send one sale. Never raises for anything the network or the other end does."""
+    async def send(self, sale: bytes, leave: Leave | None = None) -> Result:
+        """Send one sale: connect, await ``leave()``, write. Never raises for anything the network or the other end
+        does."""
         started = self._clock.monotonic()
         try:
-            answer = await self._post(sale)
+            answer = await self._post(sale, leave)
         except TimeoutError:
             limit_s = self._endpoint.timeout_s
             outcome: Outcome = Failed(Cause("timeout", f"no answer within {limit_s:g} s: whether it worked is unknown"))
@@ -76,16 +84,19 @@ class Destination:
             return Result(outcome, self._clock.monotonic() - started, answer.status, answer.excerpt)
         return Result(outcome, self._clock.monotonic() - started)
 
-    async def _post(self, sale: bytes) -> Answer:
+    async def _post(self, sale: bytes, leave: Leave | None) -> Answer:
         request = self._session.post(
             self._endpoint.url,
             data=sale if len(sale) <= _LARGE_BYTES else BytesIO(sale),
             headers=self._endpoint.headers,
             timeout=self._timeout,
+            trace_request_ctx=leave,
             allow_redirects=False,  # a credential must not follow a redirect, and Jetti documents none
         )
         async with request as response:
             body = await _read(response.content)
+            if self._endpoint.secret:
+                body = body.replace(self._endpoint.secret, b"(secret)")  # whoever repeats it, it goes no further
             return Answer(response.status, body, response.headers.get("Retry-After"))
 
 
@@ -93,10 +104,21 @@ class Destination:
 async def session(in_flight_max: int) -> AsyncIterator[aiohttp.ClientSession]:
     """The connections of one channel, kept open between requests."""
     connector = aiohttp.TCPConnector(limit=in_flight_max, ttl_dns_cache=60)
+    tracing = aiohttp.TraceConfig()
+    tracing.on_connection_create_end.append(_leave)
+    tracing.on_connection_reuseconn.append(_leave)
     async with aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trace_configs=[tracing]
     ) as opened:
         yield opened
+
+
+async def _leave(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+    """There is a connection, and nothing is written yet. Connecting may have taken long, and for many at once: now is
+    when the pace has to be kept."""
+    leave: Leave | None = context.trace_request_ctx
+    if leave is not None:
+        await leave()
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:

@@ -1,13 +1,15 @@
 """Tries what can be tried without changing anything at the other end."""
 
 import re
+import shutil
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from relay.app import open_store
-from relay.config import Channel, Settings
+from relay.config import Channel, Settings, registered
+from relay.core.pressure import of_disk
 from relay.store import StoreError, StoreOwned
 
 _TIMEOUT_S = 10
@@ -30,7 +32,8 @@ async def examine(settings: Settings) -> list[Finding]:
     """Look at the store, the secrets and the channels, in this order."""
     counted = f"{len(settings.storefronts)} storefront(s), {len(settings.channels)} channel(s)"
     channels = [await _channel(name, channel) for name, channel in settings.channels.items()]
-    return [Finding("configuration", True, counted), await _store(settings), *_placeholders(settings), *channels]
+    tried = [Finding("configuration", True, counted), *_kinds(), await _store(settings), *_disk(settings)]
+    return [*tried, *_placeholders(settings), *channels]
 
 
 async def _store(settings: Settings) -> Finding:
@@ -46,6 +49,24 @@ async def _store(settings: Settings) -> Finding:
         return Finding("store", True, f"{settings.store.url} can be written and holds {orders} order(s)")
     finally:
         await store.close()
+
+
+def _disk(settings: Settings) -> list[Finding]:
+    """Whether there is room for new events; nothing where no disk is watched, or its folder is missing."""
+    path, reserve = settings.store.path, settings.store.disk_free_min_bytes
+    if path is None or not reserve or not path.parent.is_dir():
+        return []
+    free = shutil.disk_usage(path.parent).free
+    words = of_disk(free, reserve).words
+    if free < reserve:
+        return [Finding("disk", False, f"{words}: every storefront is refused; make room")]
+    if free < 2 * reserve:
+        return [Finding("disk", True, f"{words}: at a quarter more than that the first are refused", warning=True)]
+    return [Finding("disk", True, words)]
+
+
+def _kinds() -> list[Finding]:
+    return [Finding("kinds of storefront", True, str(trouble), warning=True) for trouble in registered().troubles]
 
 
 def _placeholders(settings: Settings) -> list[Finding]:

@@ -25,12 +25,16 @@ from dataclasses import dataclass
 
 from relay.clock import Clock
 from relay.core import instant
-from relay.core.events import Housekept, Observer, StoreTrouble, Unexpected
+from relay.core.events import Housekept, Observer, StoreTrouble, Unexpected, Warned
 from relay.core.instant import Instant
 from relay.store import Cutoffs, Store, StoreError, SweepPlace
 
-FIRST_S = 60.0
-"""From the start to the first sweep, seconds: whoever restarts has other worries."""
+FIRST_S = 600.0
+"""From the start to the first sweep, seconds: whoever restarts has other worries, and a clock that is wrong after
+a boot is set right in this time."""
+JUMP_S = 60.0
+"""By more than this the wall clock and the steady one may not have drifted apart since the last look: what is old is
+told by the wall clock, and what is forgotten because it was wrong is gone."""
 AGAIN_S = 60.0
 """From a sweep that failed to the next, seconds, or sooner if sweeps are more frequent."""
 AIM_S = 0.005
@@ -80,20 +84,36 @@ class Housekeeper:
         self._rows = _ROWS[1]
         self._late = False
         self._returned = _RETURNED[1]
+        self._agreed = 0.0
 
     async def run(self) -> None:
         """Sweep for ever; a store in trouble is left alone for a while."""
+        self._agreed = self._offset()
         await self._clock.sleep(FIRST_S)
         while True:
             pause_s = self._retention.every_s
             try:
-                self._observe(await self.sweep())
+                if self._agrees():
+                    self._observe(await self.sweep())
             except StoreError as error:
                 self._observe(StoreTrouble("housekeeping", str(error)))
                 pause_s = min(pause_s, AGAIN_S)
             except Exception as error:  # noqa: BLE001 - orders come and go without housekeeping; someone should look
                 self._observe(Unexpected("housekeeping", error))
             await self._clock.sleep(pause_s)
+
+    def _offset(self) -> float:
+        return self._clock.now() / instant.SECOND - self._clock.monotonic()
+
+    def _agrees(self) -> bool:
+        """Whether the wall clock went on as it should since the last look."""
+        before, self._agreed = self._agreed, self._offset()
+        jumped_s = self._agreed - before
+        if abs(jumped_s) <= JUMP_S:
+            return True
+        said = f"the wall clock was set by {jumped_s:+.0f} s: nothing is forgotten before the next sweep"
+        self._observe(Warned(said, "see whether the machine's time is right"))
+        return False
 
     async def sweep(self) -> Housekept:
         """Forget all that is old enough by now, and return the space. Raises :class:`relay.store.StoreError`."""

@@ -71,7 +71,9 @@ class Inspector:
             taken = await self._store.look(order_id)
             if taken is None:
                 return
-            found = conclude(self._makers(taken.order.storefront), taken.order, taken.topic, taken.body)
+            maker = self._makers(taken.order.storefront)
+            last = await self._store.sale(order_id) if maker is not None and maker.looks_back else None
+            found = conclude(maker, taken.order, taken.topic, taken.body, last)
             if not isinstance(found, Made) and finding_of(found) is not None:
                 await self._record(taken, found)
         except StoreError as error:

@@ -30,7 +30,6 @@ CONDITIONS = st.builds(
     ),
     st.none() | st.builds(Pause, TEXTS, TEXTS, MICROSECONDS),
     st.integers(0, 2**60),
-    st.none() | st.integers(0, 2**60),
 )  # fmt: skip
 RESTING = Tempo(0.5, NOW, at(60), cause("http_429", 429), 17)
 HALTED = Breaker(Circuit.HALTED, NOW, cause("http_401", 401), waits_from=NOW, probe_at=at(300), probes=9)
@@ -44,9 +43,9 @@ def test_what_is_kept_comes_back_as_it_was(condition: Condition) -> None:
 
 
 def test_what_another_version_kept_costs_nothing() -> None:
-    kept = json.loads(encode(Condition(RESTING, HALTED, PAUSED, 5, 3)))
+    kept = json.loads(encode(Condition(RESTING, HALTED, PAUSED, 5)))
     newer = {"mood": "good", **kept, "tempo": {**kept["tempo"], "swing": [1, {}]}}
-    assert decode(json.dumps(newer)) == Condition(RESTING, HALTED, PAUSED, 5, 3)
+    assert decode(json.dumps(newer)) == Condition(RESTING, HALTED, PAUSED, 5)
     older = {"breaker": {"circuit": "open"}, "pause": None}
     assert decode(json.dumps(older)) == Condition(breaker=Breaker(Circuit.OPEN))
     assert decode("{}") == Condition()
@@ -73,12 +72,27 @@ def test_a_rest_ends() -> None:
 
 
 def test_a_restart_forgets_neither_a_halt_nor_a_pause_nor_a_rest_nor_the_rate() -> None:
-    again = Condition(RESTING, HALTED, PAUSED, 5, 3).restarted()
+    again = Condition(RESTING, HALTED, PAUSED, 5).restarted()
     assert again.breaker == HALTED.restarted()
-    assert (again.pause, again.running_us, again.worked_us) == (PAUSED, 5, 3)
+    assert (again.pause, again.running_us) == (PAUSED, 5)
     assert again.tempo == replace(RESTING, cut_at=0), "requests are numbered anew"
 
 
 def test_what_a_delivery_needs_to_know() -> None:
-    assert Condition(running_us=5, worked_us=3).around(7.0) == ChannelNow(5, 3, 7.0)
+    assert Condition(running_us=5).around(7.0) == ChannelNow(5, 7.0)
     assert Condition().around() == ChannelNow()
+
+
+def test_the_stopwatch_runs_only_while_the_channel_is_known_to_work() -> None:
+    assert Condition().runs
+    assert Condition(breaker=Breaker(refused=(1,), refusal="http_422")).runs
+    assert not Condition(breaker=Breaker(failed=(1,))).runs, "something failed, and nothing was taken since"
+    assert not Condition(breaker=HALTED).runs
+    assert not Condition(pause=PAUSED).runs
+
+
+@pytest.mark.parametrize("kept", [b"", b"null", b"[]", b"{", b"\xff", b'{"breaker":{"circuit":"half_open"}}'])
+def test_what_cannot_be_read_is_taken_for_a_pause_and_a_person_decides(kept: bytes) -> None:
+    condition = decode(kept)
+    assert condition.pause is not None
+    assert "cannot be read" in condition.pause.why

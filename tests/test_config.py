@@ -1,37 +1,76 @@
 """The configuration: what it takes, what it refuses and in which words, and that it keeps secrets."""
 
 import dataclasses
+import importlib
+import json
 import logging
 import re
+import subprocess
+import sys
 import tomllib
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_origin, get_type_hints
 
 import pytest
 
 from relay import config
+from relay.app import _warnings
 from relay.config import (
     Address,
     ConfigError,
-    NativeStorefront,
+    Kind,
     Problem,
     Settings,
-    ShopifyStorefront,
+    Storefront,
     current_secrets,
     keys,
+    kind_of,
+    known,
+    registered,
 )
+from relay.config.kinds import found_in
+from relay.config.kinds.native import NativeStorefront
+from relay.config.kinds.shopify import ShopifyStorefront
 from relay.core.breaker import BreakerPolicy
 from relay.core.delivery import HeadStarts
 from relay.core.pace import Mode, Pace
+from relay.core.recipe import Criterion
 from relay.core.retry import RetryPolicy
+from relay.core.shaping import PLAIN
+from relay.core.sources.bigcommerce import BigCommerceRules
+from relay.core.sources.elasticpath import ElasticPathRules
+from relay.core.sources.hmac_signed import HmacRules
+from relay.core.sources.native import Native
 from relay.core.sources.shopify import ShopifyRules
+from relay.core.sources.squarespace import SquarespaceRules
+from relay.core.sources.standard import StandardRules
+from relay.core.sources.woocommerce import WooRules
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "config.example.toml"
 REFERENCE = ROOT / "docs" / "reference" / "configuration.md"
 SENTINEL = "hush-4f1c"
+KNOWN = {key.name for key in keys()}
+KINDS = ["bigcommerce", "elasticpath", "hmac", "native", "shopify", "squarespace", "standard", "woocommerce"]
+STANDARD_KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+RULES: dict[str, Any] = {
+    "bigcommerce": BigCommerceRules,
+    "elasticpath": ElasticPathRules,
+    "hmac": HmacRules,
+    "shopify": ShopifyRules,
+    "squarespace": SquarespaceRules,
+    "standard": StandardRules,
+    "woocommerce": WooRules,
+}
+SIGNED = HmacRules(signed="{timestamp}.{id}.{body}", timestamp_header="X-Timestamp", id_header="X-Webhook-Id")
+NOT_DEFAULT = [("mode", "sync"), ("signed", SIGNED.signed)]
+"""What the example says better than the defaults do."""
+OPEN = {"mapping", "override", "options", "types", "currency_decimals"}
+"""Keys that hold a table of the operator's own."""
 
 SMALL = """
 [channels.main]
@@ -71,6 +110,12 @@ def shopify(settings: Settings, name: str = "shop") -> ShopifyStorefront:
     return storefront
 
 
+def table(kind: str, *lines: str, secret: str = "s") -> str:  # noqa: S107 - made up
+    """A configuration with one storefront more, called x."""
+    keys_ = [f'kind = "{kind}"', 'channel = "main"', f'secrets = ["{secret}"]', *lines]
+    return SMALL + "[storefronts.x]\n" + "\n".join(keys_) + "\n"
+
+
 def secrets_of(settings: Settings, name: str = "shop") -> list[str]:
     return [secret.get_secret_value() for secret in settings.storefronts[name].secrets]
 
@@ -84,7 +129,7 @@ def paths(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[st
     """The keys of a configuration as `keys` writes them."""
     for key, value in values.items():
         path = (*above, "NAME" if above in {("channels",), ("storefronts",)} else key)
-        if isinstance(value, dict):
+        if isinstance(value, dict) and ".".join(path) not in KNOWN:
             yield from paths(value, path)
         else:
             yield ".".join(path)
@@ -105,12 +150,27 @@ class TestDefaults:
         assert channel.import_mode is Mode.ASYNC
         assert shopify(loaded(SMALL)).rules == ShopifyRules()
 
-    def test_every_rule_for_shopify_is_a_key_with_the_same_type(self) -> None:
-        known = ShopifyStorefront.model_fields
-        for rule in dataclasses.fields(ShopifyRules):
-            if rule.name not in {"custom_item_sku", "fallback_email"}:  # these two are bounded here
-                assert known[rule.name].annotation == rule.type, rule.name
-            assert known[rule.name].default == rule.default, rule.name
+    @pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
+    def test_every_rule_of_a_source_is_a_key_with_its_default_and_the_same_choices(self, rules: Any) -> None:
+        kind = next(name for name, of_kind in RULES.items() if of_kind is rules)
+        known = registered().kinds[kind].table.model_fields
+        types = get_type_hints(rules)
+        for rule in dataclasses.fields(rules):
+            field = known[rule.name]
+            plain = rules() if rule.default is dataclasses.MISSING else None
+            assert field.get_default(call_default_factory=True) == (
+                rule.default if plain is None else getattr(plain, rule.name)
+            ), rule.name
+            if get_origin(types[rule.name]) is Literal or types[rule.name] is bool:
+                assert field.annotation == types[rule.name], rule.name
+
+    def test_the_rules_of_each_kind_reach_its_source(self) -> None:
+        settings = loaded(EXAMPLE.read_text(encoding="utf-8"))
+        for storefront in settings.storefronts.values():
+            source: Any = kind_of(storefront).source(storefront)
+            if storefront.kind in RULES:
+                rules = SIGNED if storefront.kind == "hmac" else RULES[storefront.kind]()
+                assert source.rules == rules, storefront.kind
 
     def test_rules_reach_the_source_as_they_are_written(self) -> None:
         rules = shopify(loaded(SMALL + 'discounts = "net"\nhidden_properties = true\nfallback_email = "a@b"')).rules
@@ -151,7 +211,8 @@ class TestDefaults:
             "shop": 0.5,
             "own": 0.8,
         }
-        assert loaded(SMALL).storefronts["shop"].refuse_at == 0.8
+        defaults = {name: kind.table.model_fields["refuse_at"].default for name, kind in registered().kinds.items()}
+        assert defaults == dict.fromkeys(KINDS, 0.8) | {"woocommerce": 1.0}
 
     def test_settings_cannot_be_changed(self) -> None:
         settings = loaded(SMALL)
@@ -191,10 +252,12 @@ class TestEnvironment:
         def put(table: Mapping[str, Any], variable: str) -> None:
             for key, value in table.items():
                 name = f"{variable}__{key}".upper().replace("-", "_")
-                if isinstance(value, dict):
+                if isinstance(value, dict) and key in OPEN and "storefronts" not in table:
+                    environ[name] = json.dumps(value)
+                elif isinstance(value, dict):
                     put(value, name)
                 elif isinstance(value, list):
-                    environ[name] = str(value).replace("'", '"')
+                    environ[name] = json.dumps(value)
                 else:
                     environ[name] = str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -393,7 +456,7 @@ class TestWrongValues:
     def test_a_storefront_needs_a_kind_that_exists(self, kind: str) -> None:
         problem = only(refused(SMALL + f'[storefronts.x]\n{kind}channel = "main"\nsecrets = ["{SENTINEL}"]'))
         assert problem.key == "storefronts.x.kind"
-        assert problem.remedy == 'set kind = "shopify" or "native"'
+        assert problem.remedy == "set kind = " + " or ".join(f'"{kind}"' for kind in KINDS)
 
     @pytest.mark.parametrize("toml", ["channels = 3", "[channels]\nmain = 3", "[storefronts]\nshop = 3", "log = [1]"])
     def test_what_should_be_a_table_is_refused(self, toml: str) -> None:
@@ -666,13 +729,301 @@ class TestSecretsAnew:
         assert SENTINEL not in str(caught.value) + "".join(str(frame.locals) for frame in ours)
 
 
+MAPPING = """
+[storefronts.x.mapping]
+external_id = "id"
+customer = { email = "email" }
+line_items = { each = "lines", externalId = "id", quantity = "qty", price = "price", sku = "sku" }
+"""
+
+
+class TestWhatIsCompiled:
+    """Expressions, rules and templates are known to be good before the first order comes."""
+
+    @pytest.mark.parametrize(
+        ("lines", "key", "says"),
+        [
+            ("accept_when = 'paid =='", "accept_when", "the expression ends too early"),
+            ("accept_when = 'nosuch(a)'", "accept_when", "nosuch"),
+            ("override = { sale = { colour = 'x' } }", "override.sale.colour", "is not known"),
+            ("override = { sale = { notes = 'a ==' } }", "override.sale.notes", "ends too early"),
+            (
+                "override = { line_items = { externalId = 'id' } }",
+                "override.line_items.externalId",
+                "cannot be changed",
+            ),
+            ("reference = 'IT'", "reference", "every order would have the same reference"),
+            ("external_id_prefix = ' '", "external_id_prefix", "expected text"),
+            ("prefix_lines = true", "prefix_lines", "needs external_id_prefix"),
+            ("split_lines = { id = 'sku' }", "split_lines.id", "did you mean ids?"),
+            ("options = { findOrCreateChannelVariant = true }", "options.findOrCreateChannelVariant", "key of its own"),
+            ("routing = [{ route = 'ignore' }, { route = 'drop' }]", "routing[1].route", "expected one of"),
+            ("routing = [{ route = 'ignore', skuu = 'A*' }]", "routing[0].skuu", "did you mean sku?"),
+            ("routing = [{ route = 'dropship' }]", "routing[0].dropship_provider_id", "is required with route"),
+            ("routing = [{ route = 'ignore', when = 'line.' }]", "routing[0].when", "ends too early"),
+        ],
+    )
+    @pytest.mark.parametrize("kind", ["shopify", "native", "elasticpath"])
+    def test_a_fault_names_the_storefronts_key(self, kind: str, lines: str, key: str, says: str) -> None:
+        problem = only(refused(table(kind, lines)))
+        assert problem.key == f"storefronts.x.{key}"
+        assert says in problem.message
+        assert problem.remedy == "see docs/reference/mapping.md"
+
+    @pytest.mark.parametrize("kind", ["standard", "hmac"])
+    def test_a_mapping_has_all_its_faults_told_at_once(self, kind: str) -> None:
+        toml = table(kind, "mapping = { external_id = 'id ==', line_items = { each = 'l' } }", secret=STANDARD_KEY)
+        found = {problem.key.removeprefix("storefronts.x.mapping."): problem.message for problem in refused(toml)}
+        assert set(found) == {
+            "external_id",
+            "customer.email",
+            "line_items.externalId",
+            "line_items.quantity",
+            "line_items.price",
+            "line_items.sku",
+        }
+
+    @pytest.mark.parametrize(
+        ("kind", "line", "key"),
+        [
+            ("standard", "ignore_when = '=='", "ignore_when"),
+            ("standard", "topic_path = '=='", "topic_path"),
+            ("hmac", "id_path = '=='", "id_path"),
+            ("hmac", "types = { '*' = 'maybe' }", "types"),
+            ("hmac", "header = 'two words'", "header"),
+            ("elasticpath", "currency_decimals = { EUR = 'two' }", "currency_decimals"),
+            ("woocommerce", "currency = 'euro'", "currency"),
+        ],
+    )
+    def test_other_keys_that_cannot_be_used_are_named(self, kind: str, line: str, key: str) -> None:
+        assert only(refused(table(kind, line, secret=STANDARD_KEY))).key == f"storefronts.x.{key}"
+
+    @pytest.mark.parametrize(
+        ("kind", "lines", "says"),
+        [
+            ("hmac", ["signed = '{timestamp}.{body}'"], "signed has {timestamp}: set timestamp_header"),
+            ("hmac", ["key_encoding = 'hex'"], "a secret is not hex, as key_encoding says"),
+            ("hmac", ["timestamp_format = 'whenever'"], "is no date format"),
+        ],
+    )
+    def test_what_makes_no_source_is_a_problem_of_its_table(self, kind: str, lines: list[str], says: str) -> None:
+        problem = only(refused(table(kind, *lines, secret=SENTINEL)))
+        assert problem.key == "storefronts.x"
+        assert says in problem.message
+        assert SENTINEL not in str(problem)
+
+    @pytest.mark.parametrize(("kind", "lines"), [
+        ("standard", []), ("squarespace", ['api_token = "t"']),
+    ])  # fmt: skip
+    def test_a_secret_in_the_wrong_form_is_refused_and_not_shown(self, kind: str, lines: list[str]) -> None:
+        problem = only(refused(table(kind, *lines, secret="hush!" + SENTINEL)))
+        assert (problem.key, problem.value) == ("storefronts.x.secrets", "(secret)")
+        assert SENTINEL not in str(problem)
+
+    def test_a_store_of_bigcommerce_needs_one_kind_of_secret(self) -> None:
+        toml = '[storefronts.x]\nkind = "bigcommerce"\nchannel = "main"\nstore_hash = "abc"\napi_token = "t"\n'
+        problem = only(refused(SMALL + toml))
+        assert problem.message.startswith("a BigCommerce storefront needs a secret or a client secret")
+        Path("several").write_text("one\n\ntwo\n", encoding="utf-8")
+        found: Any = loaded(SMALL + toml + 'client_secrets_file = "several"').storefronts["x"]
+        assert [secret.get_secret_value() for secret in found.client_secrets] == ["one", "two"]
+
+    def test_a_token_does_not_travel_readable(self) -> None:
+        lines = ['api_token = "t"', 'api_url = "http://{}:1"']
+        problem = only(refused(table("squarespace", *lines, secret="00ff").format("api.example")))
+        assert (problem.key, problem.message) == (
+            "storefronts.x.api_url",
+            "would show the token to everyone on the way",
+        )
+        loaded(table("squarespace", *lines, secret="00ff").format("127.0.0.1"))
+
+    def test_a_token_that_is_missing_says_that_it_may_come_from_a_file(self) -> None:
+        problem = only(refused(table("squarespace", secret="00ff")))
+        assert problem.key == "storefronts.x.api_token"
+        assert "api_token_file" in problem.remedy
+
+    def test_what_a_storefront_wants_done_is_what_its_orders_get(self) -> None:
+        toml = table(
+            "elasticpath",
+            "accept_when = \"payload.data.payment == 'paid'\"",
+            "external_id_prefix = 'E-'",
+            "split_lines = { ids = 'sku' }",
+            "routing = [{ route = 'ignore', sku = 'GIFT-*' }]",
+        )
+        storefront = loaded(toml).storefronts["x"]
+        assert (storefront.shape.external_id_prefix, len(storefront.shape.routing)) == ("E-", 1)
+        assert storefront.shape.split_lines is not None
+        assert isinstance(storefront.criterion, Criterion)
+        assert storefront.criterion.holds_for({"payload": {"data": {"payment": "paid"}}}) is True
+        assert storefront.overriding is None
+
+    def test_hidden_properties_are_left_out_once_by_the_source_or_afterwards(self) -> None:
+        assert loaded(SMALL).storefronts["shop"].shape is PLAIN
+        assert loaded(table("elasticpath")).storefronts["x"].shape.hidden_properties is False
+        assert loaded(table("native")).storefronts["x"].shape is PLAIN
+
+    def test_jettis_option_is_set_once_by_the_source_or_afterwards(self) -> None:
+        line = "find_or_create_channel_variant = true"
+        own: Any = loaded(SMALL + line).storefronts["shop"]
+        assert (own.rules.find_or_create_channel_variant, own.shape.find_or_create_channel_variant) == (True, None)
+        assert loaded(table("native", line)).storefronts["x"].shape.find_or_create_channel_variant is True
+
+    def test_tables_come_from_variables_too(self) -> None:
+        environ = {
+            "RELAY_STOREFRONTS__X__ROUTING": '[{"route": "ignore", "sku": ["A*"]}]',
+            "RELAY_STOREFRONTS__X__OPTIONS": '{"anOption": 5}',
+            "RELAY_STOREFRONTS__X__SPLIT_LINES": '{"ids": "sku"}',
+            "RELAY_STOREFRONTS__X__MAPPING__EXTERNAL_ID": "number",
+        }
+        found: Any = loaded(table("hmac") + MAPPING, environ).storefronts["x"]
+        assert found.mapping["external_id"] == "number"
+        assert (dict(found.shape.options), len(found.shape.routing)) == ({"anOption": 5}, 1)
+        problem = only(refused(table("hmac"), {"RELAY_STOREFRONTS__X__ROUTING": '[{"route": "nowhere"}]'}))
+        assert (problem.key, problem.origin) == ("storefronts.x.routing[0].route", "RELAY_STOREFRONTS__X__ROUTING")
+        for broken in ("{", "[1]", "x"):
+            environ = {"RELAY_STOREFRONTS__X__OPTIONS": broken}
+            assert only(refused(table("hmac"), environ)).message == "is no table"
+
+    def test_storefronts_that_share_a_channel_are_named_unless_their_prefixes_differ(self) -> None:
+        assert loaded(table("hmac")).sharing() == {"main": ["shop", "x"]}
+        apart = loaded(table("hmac", 'external_id_prefix = "X-"'))
+        assert apart.sharing() == {}
+        assert not [warning for warning in _warnings(apart) if "share channel" in warning.what]
+        assert [warning for warning in _warnings(loaded(table("hmac"))) if "share channel main" in warning.what]
+
+    def test_the_examples_secrets_are_known_in_every_form(self) -> None:
+        known = set(loaded(EXAMPLE.read_text(encoding="utf-8")).placeholders())
+        assert {"storefronts.square.secrets", "storefronts.standard.secrets", "storefronts.big.api_token"} <= known
+
+
+PLUGIN = """
+from dataclasses import dataclass
+from typing import Literal
+
+from relay.config.kinds import Kind
+from relay.config.storefronts import Storefront
+from relay.core.sources.native import Native
+
+
+class AcmeStorefront(Storefront):
+    kind: Literal["acme"]
+    greeting: str = "hello"
+    \"\"\"What it says.\"\"\"
+
+
+KIND = Kind("acme", AcmeStorefront, lambda table: Native())
+OTHER = Kind("shopify", AcmeStorefront, lambda table: Native())
+NO_TABLE = Kind("acme", dict, lambda table: Native())
+NO_KIND = Kind("acme", Storefront, lambda table: Native())
+NOTHING = 5
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Installs a package that registers kinds: its code, and the metadata that an installer would write."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+
+    def install(**points: str) -> None:
+        Path(folder, "acme_relay.py").write_text(PLUGIN, encoding="utf-8")
+        info = folder / "acme_relay-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-relay\nVersion: 1.0\n", encoding="utf-8")
+        lines = "\n".join(f"{name} = {value}" for name, value in points.items())
+        (info / "entry_points.txt").write_text(f"[order_relay.sources]\n{lines}\n", encoding="utf-8")
+        forget()
+
+    yield install
+    sys.modules.pop("acme_relay", None)
+    monkeypatch.undo()
+    forget()
+
+
+def forget() -> None:
+    """As if the process had just begun."""
+    importlib.invalidate_caches()
+    registered.cache_clear()
+    known._every_key.cache_clear()
+    known.known_keys.cache_clear()
+    Settings.model_rebuild(force=True)
+
+
+class TestKindsOfOthers:
+    def test_the_built_in_ones_are_registered_like_anybodys(self) -> None:
+        assert (list(registered().kinds), registered().troubles) == (KINDS, ())
+
+    def test_a_package_adds_one_by_its_entry_point(self, plugin: Callable[..., None]) -> None:
+        plugin(acme="acme_relay:KIND")
+        found: Any = loaded(table("acme", 'greeting = "hi"', 'reference = "A{reference}"')).storefronts["x"]
+        assert (found.greeting, found.shape.reference is None) == ("hi", False)
+        assert isinstance(kind_of(found).source(found), Native)
+        assert only(refused(table("acme", "greting = 1"))).remedy == "did you mean storefronts.x.greeting?"
+        assert only(refused(table("acme", "money = 'shop'"))).message == 'belongs to storefronts of kind "shopify"'
+        assert '| `greeting` | text | `"hello"` | What it says. |' in config.reference()
+
+    @pytest.mark.parametrize(
+        ("value", "why"),
+        [
+            ("acme_relay:NOTHING", "is no relay.config.kinds.Kind"),
+            ("acme_relay:GONE", "cannot be imported (AttributeError"),
+            ("acme_gone:KIND", "cannot be imported (ModuleNotFoundError"),
+            ("acme_relay:OTHER", "is the kind 'shopify': name the entry point so"),
+            ("acme_relay:NO_TABLE", "is no relay.config.storefronts.Storefront"),
+            ("acme_relay:NO_KIND", 'needs kind: Literal["acme"]'),
+        ],
+    )
+    def test_a_broken_one_is_an_error_for_who_uses_it_and_for_nobody_else(
+        self, plugin: Callable[..., None], value: str, why: str
+    ) -> None:
+        plugin(acme=value)
+        problem = only(refused(table("acme")))
+        assert (problem.key, problem.value) == ("storefronts.x.kind", "'acme'")
+        assert problem.message.startswith("kind 'acme' of the package acme-relay cannot be used: ")
+        assert why in problem.message
+        assert problem.remedy == "mend the package acme-relay, or remove this storefront"
+        assert loaded(SMALL).storefronts["shop"].kind == "shopify"
+        assert [trouble.name for trouble in registered().troubles] == ["acme"]
+        warned = [warning.what for warning in _warnings(loaded(SMALL))]
+        assert any(what.startswith("kind 'acme' of the package acme-relay cannot be used") for what in warned)
+
+    def test_nobody_takes_the_place_of_a_built_in_one(self, plugin: Callable[..., None]) -> None:
+        plugin(shopify="acme_relay:OTHER")
+        assert registered().kinds["shopify"].table is ShopifyStorefront
+        assert "another package has a kind of this name" in str(registered().troubles[0])
+
+    def test_a_package_may_be_imported_before_the_relay(self, plugin: Callable[..., None]) -> None:
+        """Its own tests do so; then it is not whole yet when the relay's modules are imported."""
+        plugin(acme="acme_relay:KIND")
+        code = "import acme_relay; from relay.config import registered; assert 'acme' in registered().kinds"
+        environ = {"PYTHONPATH": sys.path[0]}
+        subprocess.run([sys.executable, "-c", code], env=environ, check=True)
+
+    def test_a_package_that_is_found_twice_is_one(self) -> None:
+        point = EntryPoint("shopify", "relay.config.kinds.shopify:KIND", "order_relay.sources")
+        again = EntryPoint("shopify", "relay.config.kinds.shopify:KIND", "order_relay.sources")
+        found = found_in([point, again])
+        assert (list(found.kinds), found.troubles) == (["shopify"], ())
+
+    def test_a_source_that_raises_is_a_problem_of_its_storefront(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def defect(_: object) -> Any:
+            raise ZeroDivisionError
+
+        broken = Kind("shopify", ShopifyStorefront, defect)
+        monkeypatch.setattr("relay.config.settings.kind_of", lambda _: broken)
+        problem = only(refused(SMALL))
+        assert problem.key == "storefronts.shop"
+        assert "ZeroDivisionError" in problem.message
+
+
 def uncommented(*, plain: bool) -> str:
     """The example with every optional key set; of a secret and its ``_file`` only the one or the other."""
     text = re.sub(r"^# (?=[a-z_]+ = )", "", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     lines = text.splitlines()
     if plain:
         return "\n".join(line for line in lines if not re.match(r"[a-z_]+_file = ", line))
-    filed = {"token", "webhook_hash", "secrets"}
+    filed = {"token", "webhook_hash", "secrets", "client_secrets", "api_token"}
     return "\n".join(line for line in lines if line.partition(" = ")[0] not in filed)
 
 
@@ -680,25 +1031,30 @@ class TestExample:
     def test_it_loads_as_it_is(self) -> None:
         settings = config.load(EXAMPLE, {}).for_serving()
         assert list(settings.channels) == ["main", "trial"]
-        assert list(settings.storefronts) == ["shop", "own-checkout"]
+        assert sorted(storefront.kind for storefront in settings.storefronts.values()) == KINDS
 
     def test_it_has_the_defaults(self) -> None:
         example = tomllib.loads(EXAMPLE.read_text(encoding="utf-8"))
-        defaults = {key.name: key.default for key in keys()}
 
-        def compare(values: Mapping[str, Any], above: tuple[str, ...]) -> None:
+        def compare(values: Mapping[str, Any], above: tuple[str, ...], kind: str | None = None) -> None:
+            defaults = {key.name: "" if key.secret else key.default for key in keys(kind)}
             for key, value in values.items():
                 path = (*above, "NAME" if above in {("channels",), ("storefronts",)} else key)
-                if isinstance(value, dict):
-                    compare(value, path)
-                elif (default := defaults[".".join(path)]) and (*path, value) != ("channels", "NAME", "mode", "sync"):
+                if isinstance(value, dict) and ".".join(path) not in KNOWN:
+                    compare(value, path, value.get("kind"))
+                elif (default := defaults[".".join(path)]) and (path[-1], value) not in NOT_DEFAULT:
                     assert tomllib.loads(f"v = {default}")["v"] == value, path
 
         compare(example, ())
 
     def test_no_key_is_missing_from_it(self) -> None:
         text = re.sub(r"^# (?=[a-z_]+ = )", "", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        assert {key.name for key in keys()} == set(paths(tomllib.loads(text)))
+        example = tomllib.loads(text)
+        assert {key.name for key in keys()} == set(paths(example))
+        common = {f"storefronts.NAME.{name}" for name in Storefront.model_fields}
+        for table in example["storefronts"].values():
+            of_kind = {key.name for key in keys(table["kind"]) if key.name.startswith("storefronts.")}
+            assert of_kind - common - set(paths({"storefronts": {"x": table}})) == set(), table["kind"]
 
     def test_its_commented_keys_load(self) -> None:
         settings = loaded(uncommented(plain=True))
@@ -708,9 +1064,13 @@ class TestExample:
     def test_its_secret_files_load(self) -> None:
         Path("secrets").mkdir()
         named = re.findall(r'^\w+_file = "(.*?)"', uncommented(plain=False), re.MULTILINE)
-        assert len(named) == len({key.name for key in keys() if key.name.endswith("_file")}) + 1
+        of_kinds = [key for kind in KINDS for key in keys(kind) if key.name.endswith("_file") and key.kinds]
+        plain = [key for key in keys() if key.name.endswith("_file") and not key.kinds]
+        assert len(named) == len(of_kinds) + len(plain)
         for name in named:
-            Path(name).write_text(f"from-{Path(name).name}\n", encoding="utf-8")
+            special = {"standard": STANDARD_KEY, "squarespace": "00ff"}
+            text = special.get(Path(name).name, f"from-{Path(name).name}")
+            Path(name).write_text(f"{text}\n", encoding="utf-8")
         settings = loaded(uncommented(plain=False))
         assert hash_of(settings) == "from-webhook-hash"
         assert secrets_of(settings, "own-checkout") == ["from-native"]
@@ -725,10 +1085,17 @@ class TestReference:
 
     def test_every_key_is_on_the_page(self) -> None:
         page = REFERENCE.read_text(encoding="utf-8")
-        for key in keys():
-            table, _, name = key.name.rpartition(".")
-            section = page.partition(f"### `[{table}]`")[2].partition("###")[0]
-            assert f"| `{name}` |" in section
+        for kind in KINDS:
+            of_kind = page.partition(f'### `[storefronts.NAME]` with `kind = "{kind}"`')[2].partition("###")[0]
+            for key in keys(kind):
+                table, _, name = key.name.rpartition(".")
+                section = page.partition(f"### `[{table}]`")[2].partition("###")[0] + (of_kind if key.kinds else "")
+                assert f"| `{name}` |" in section
+
+    def test_a_default_that_differs_by_kind_is_shown_for_each(self) -> None:
+        page = REFERENCE.read_text(encoding="utf-8")
+        (row,) = re.findall(r"(?m)^\| `refuse_at` .*$", page)
+        assert "| `0.8`; `woocommerce`: `1` |" in row
 
     def test_secrets_are_known_as_such(self) -> None:
         assert {key.name for key in keys() if key.secret} == {
@@ -736,6 +1103,8 @@ class TestReference:
             "channels.NAME.webhook_hash",
             "channels.NAME.token",
             "storefronts.NAME.secrets",
+            "storefronts.NAME.client_secrets",
+            "storefronts.NAME.api_token",
         }
 
     def test_a_key_knows_its_variable(self) -> None:

@@ -39,8 +39,8 @@ LATER = at(7)
 
 
 RAN_US = 3600 * SECOND
-RUNS = ChannelNow(running_us=RAN_US, worked_us=RAN_US - SECOND)
-"""A channel that has run for an hour, and took an order a second ago."""
+RUNS = ChannelNow(running_us=RAN_US)
+"""A channel that has been known to work for an hour."""
 STANDS = replace(RUNS, park_s=17.0)
 """The same channel, open or halted."""
 
@@ -82,8 +82,7 @@ def test_what_cannot_be_mapped_is_dead_without_an_attempt() -> None:
 @pytest.mark.parametrize(
     ("outcome", "channel", "park_s"),
     [
-        (THROTTLED, RUNS, 5.0),
-        (THROTTLED, STANDS, 5.0),
+        (THROTTLED, STANDS, 17.0),
         (CHANNEL_WRONG, RUNS, 30.0),
         (CHANNEL_WRONG, STANDS, 17.0),
         (FAILED, STANDS, 17.0),
@@ -92,10 +91,15 @@ def test_what_cannot_be_mapped_is_dead_without_an_attempt() -> None:
 def test_a_troubled_channel_uses_up_no_attempt_and_the_order_waits_with_it(
     outcome: Throttled | ChannelWrong | Failed, channel: ChannelNow, park_s: float
 ) -> None:
-    old = replace(channel, running_us=days(50), worked_us=days(49))
+    old = replace(channel, running_us=days(50))
     before = delivery(attempts=30, failing_us=0)
     expected = replace(before, state=State.SLEEPING, due_at=at(50 * DAY_S + park_s), cause=outcome.cause)
     assert expected == after(before, outcome, now=at(50 * DAY_S), channel=old)
+
+
+def test_what_is_throttled_keeps_its_place_while_its_channel_rests() -> None:
+    before = delivery(attempts=30, failing_us=0)
+    assert after(before, THROTTLED) == replace(before, cause=THROTTLED.cause)
 
 
 def test_what_failed_is_tried_again_after_the_backoff() -> None:
@@ -114,9 +118,9 @@ def test_a_retry_is_due_within_the_policys_bounds(attempts: int, jitter: float) 
     assert 0 <= instant.seconds_between(LATER, retried.due_at) <= POLICY.delay_max_s(attempts + 1) <= POLICY.cap_s
 
 
-def test_what_has_failed_for_too_long_while_others_were_taken_is_dead_and_says_so() -> None:
+def test_what_has_failed_for_too_long_while_the_channel_worked_is_dead_and_says_so() -> None:
     before = delivery(attempts=40, failing_us=days(2))
-    taken = ChannelNow(running_us=days(3) - 1, worked_us=days(2) + 1)
+    taken = ChannelNow(running_us=days(3) - 1)
     assert after(before, FAILED, channel=taken).state is State.SLEEPING
     dead = after(before, FAILED, channel=replace(taken, running_us=days(3)))
     assert (dead.state, dead.attempts) == (State.DEAD, 41)
@@ -125,20 +129,14 @@ def test_what_has_failed_for_too_long_while_others_were_taken_is_dead_and_says_s
     )
 
 
-@pytest.mark.parametrize("worked_us", [None, days(2)])
-def test_what_has_failed_for_too_long_lives_on_while_no_other_was_taken(worked_us: int | None) -> None:
-    before = delivery(attempts=40, failing_us=days(2))
-    assert after(before, FAILED, channel=ChannelNow(days(50), worked_us)).state is State.SLEEPING
-
-
 def test_the_maximum_age_counts_from_the_first_attempt_and_not_from_the_webhook() -> None:
     waited_long = delivery(attempts=20)
-    assert after(waited_long, FAILED, channel=ChannelNow(days(50), days(49))).state is State.SLEEPING
+    assert after(waited_long, FAILED, channel=ChannelNow(days(50))).state is State.SLEEPING
 
 
 def test_the_maximum_age_is_measured_on_the_channels_stopwatch_and_not_on_the_wall_clock() -> None:
     before = delivery(attempts=40, failing_us=0)
-    stood_still = ChannelNow(running_us=days(0.5), worked_us=days(0.4))
+    stood_still = ChannelNow(running_us=days(0.5))
     assert after(before, FAILED, now=at(50 * DAY_S), channel=stood_still).state is State.SLEEPING
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from relay.core.events import Happening, Housekept, StoreTrouble, Unexpected
+from relay.core.events import Happening, Housekept, StoreTrouble, Unexpected, Warned
 from relay.housekeeping import AIM_S, FIRST_S, KEPT_BYTES, Housekeeper, Retention, sized
 from relay.store import Cutoffs, Size, StoreFailed, SweepPlace, Swept
 from relay.store.memory import MemoryStore
@@ -94,7 +94,25 @@ def kept(
     return simulate(main())
 
 
-def test_the_first_sweep_is_a_minute_after_the_start_and_the_next_an_hour_after_it() -> None:
+@pytest.mark.parametrize("days", [-40, 40])
+def test_a_wall_clock_that_was_set_forgets_nothing_until_it_has_gone_on_as_it_should(days: int) -> None:
+    async def main() -> tuple[list[float], list[Happening]]:
+        told: list[Happening] = []
+        store, clock = Dusty(10, 0.00001, 0), LoopClock()
+        task = asyncio.create_task(Housekeeper(store, RETENTION, lambda: False, clock, told.append).run())
+        await clock.sleep(FIRST_S - 5)
+        clock.set_back(-days * 86_400)
+        await clock.sleep(3700)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return [step.at_s for step in store.asked.steps], told
+
+    steps, told = simulate(main())
+    assert [type(happening) for happening in told] == [Warned, Housekept]
+    assert steps[0] >= FIRST_S + 3600
+
+
+def test_the_first_sweep_is_ten_minutes_after_the_start_and_the_next_an_hour_after_it() -> None:
     asked, told = kept(hours=2.5)
 
     assert [step.at_s for step in asked.steps] == pytest.approx([FIRST_S, FIRST_S + 3600, FIRST_S + 7200], abs=1)
@@ -178,7 +196,7 @@ def test_a_little_that_is_not_used_stays_for_what_comes(unused: int | None) -> N
 def test_a_store_in_trouble_is_left_alone_for_a_minute_and_then_swept() -> None:
     asked, told = kept(trouble=(StoreFailed("disk full"), StoreFailed("disk full")))
 
-    assert [step.at_s for step in asked.steps] == pytest.approx([60, 120, 180], abs=1)
+    assert [step.at_s for step in asked.steps] == pytest.approx([FIRST_S, FIRST_S + 60, FIRST_S + 120], abs=1)
     assert told[:2] == [StoreTrouble("housekeeping", "disk full")] * 2
     assert isinstance(told[2], Housekept)
 

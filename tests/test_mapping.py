@@ -12,7 +12,7 @@ from relay.core.delivery import TRANSITIONS, Delivery, Lane, State
 from relay.core.mapping import Made, Maker, conclude
 from relay.core.order import Disposition, Finding, Order, finding_of, known_at_jetti, newer, settled
 from relay.core.outcome import CannotMap, Failed, NotWanted, Outcome, Unchanged, cause_of, name_of
-from relay.core.recipe import compile_criterion
+from relay.core.recipe import compile_criterion, compile_override
 from relay.core.retry import RetryPolicy
 from relay.core.sale import Reason, encode, parse
 from relay.core.shaping import PLAIN, compiled
@@ -71,6 +71,40 @@ def test_a_shape_is_put_on_what_the_source_made_and_its_notes_are_told() -> None
     assert sale["saleDefaults"]["reference"] == "IT-1"
     assert [line["externalId"] for line in sale["lineItems"]] == ["L1_1", "L1_2"]
     assert [note.pointer for note in found.notes] == ["/saleDefaults/reference"]
+
+
+def overriding(table: dict[str, Any], **keys: Any) -> Maker:
+    return Maker(Source(), override=compile_override(table), **keys)
+
+
+def test_an_override_changes_what_the_source_made_before_it_is_shaped() -> None:
+    body = manual_sale(1, lineItems=LINES, saleDefaults={"notes": "soft"})
+    notes = {"template": "{upper(order.saleDefaults.notes)} {sale.externalId}"}
+    lines = {"name": {"const": "Cup"}, "orderRouting": {"const": "ignore"}}
+    of = overriding({"sale": {"reference": {"const": "R1"}, "notes": notes}, "line_items": lines})
+    plain = json.loads(made(of, body).sale)
+    assert (plain["saleDefaults"]["notes"], plain["saleDefaults"]["reference"]) == ("SOFT 1", "R1")
+    assert plain["lineItems"][0]["name"] == "Cup"
+    shaped = replace(of, shape=compiled({"reference": "IT-{reference}", "split_lines": True}))
+    sale = json.loads(made(shaped, body).sale)
+    assert sale["saleDefaults"]["reference"] == "IT-R1"
+    assert [line["name"] for line in sale["lineItems"]] == ["Cup", "Cup"]
+
+
+def test_an_override_cannot_bring_a_cancelled_order_back_to_life() -> None:
+    of = overriding({"sale": {"cancelled": {"const": False}}})
+    sale = made(of, manual_sale(1), replace(order(), cancelled_at=at(5)))
+    assert json.loads(sale.sale)["saleDefaults"]["cancelled"] is True
+
+
+def test_an_override_that_makes_no_sale_says_why() -> None:
+    found = concluded(overriding({"sale": {"tax": "order.externalId == `5` && 'x' || 'much'"}}), manual_sale(1))
+    assert isinstance(found, CannotMap)
+    assert "override" in found.cause.message
+
+
+def test_what_the_source_cannot_map_is_not_overridden() -> None:
+    assert isinstance(concluded(overriding({"sale": {"notes": "'x'"}}), b"[]"), CannotMap)
 
 
 def test_the_sale_that_was_sent_last_tells_which_units_there_were() -> None:

@@ -1,6 +1,5 @@
 """How long to wait, and for how long to try."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,28 +45,18 @@ def test_by_default_the_bounds_are_1_2_4_seconds_and_so_on_up_to_5_minutes() -> 
 STOPWATCH = st.integers(0, 20 * 86_400 * instant.SECOND)
 
 
-def exhausted(policy: RetryPolicy, attempts: int, *, failing_s: float, worked_s: float | None = 1.0) -> bool:
+def exhausted(policy: RetryPolicy, attempts: int, *, failing_s: float) -> bool:
     """Whether an order is given up that failed first when the stopwatch said 0, now that it says so many seconds."""
-    worked_us = None if worked_s is None else round(worked_s * instant.SECOND)
-    running_us = round(failing_s * instant.SECOND)
-    return policy.exhausted(attempts, failing_us=0, running_us=running_us, worked_us=worked_us)
+    return policy.exhausted(attempts, failing_us=0, running_us=round(failing_s * instant.SECOND))
 
 
-@given(POLICIES, st.integers(1, 300), STOPWATCH, STOPWATCH, st.none() | STOPWATCH)
-def test_an_order_is_given_up_exactly_if_it_was_tried_often_and_long_and_others_were_taken_meanwhile(
-    policy: RetryPolicy, attempts: int, failing_us: int, ran_us: int, worked_us: int | None
+@given(POLICIES, st.integers(1, 300), STOPWATCH, STOPWATCH)
+def test_an_order_is_given_up_exactly_if_it_was_tried_often_and_long(
+    policy: RetryPolicy, attempts: int, failing_us: int, ran_us: int
 ) -> None:
-    often = attempts >= 8
     long = ran_us >= policy.max_age_s * instant.SECOND
-    others = worked_us is not None and worked_us > failing_us
-    given_up = policy.exhausted(attempts, failing_us=failing_us, running_us=failing_us + ran_us, worked_us=worked_us)
-    assert given_up == (often and long and others)
-
-
-@pytest.mark.parametrize("worked_s", [None, 0.0])
-def test_while_no_other_order_was_taken_it_may_be_the_channel_and_no_order_is_given_up(worked_s: float | None) -> None:
-    assert not exhausted(RetryPolicy(), 10_000, failing_s=50 * DAY_S, worked_s=worked_s)
-    assert exhausted(RetryPolicy(), 10_000, failing_s=50 * DAY_S, worked_s=0.001)
+    given_up = policy.exhausted(attempts, failing_us=failing_us, running_us=failing_us + ran_us)
+    assert given_up == (attempts >= 8 and long)
 
 
 def test_no_order_is_given_up_that_was_hardly_tried() -> None:

@@ -765,7 +765,6 @@ CONDITION = Condition(
     breaker=Breaker(Circuit.HALTED, NOW, cause("http_401", 401), failed=(1, 2), probes=3, probe_at=at(9)),
     pause=Pause("anna", "stocktaking", NOW),
     running_us=123_456_789,
-    worked_us=42,
 )
 
 

@@ -48,13 +48,9 @@ def test_no_more_suspects_are_remembered_than_a_bound_and_the_longest_known_is_f
     assert not suspects.refused(0, 3)
 
 
-DEFECT = "known defect: what refuses an order is not remembered, and a refusal that others met too is not forgotten"
-
-
-@pytest.mark.xfail(reason=DEFECT)
 def test_a_refusal_that_another_order_met_before_anything_was_taken_was_the_channels() -> None:
     """Wrong, mended, and wrong again: the first to meet it again is an order that had met it before, and that fails
-    for another reason, so that it was not taken in between. (Simulation, seed 324.)"""
+    for another reason, so that it was not taken in between."""
     suspects = Suspects()
     suspects.refused(1, 5)
     suspects.refused(2, 6)

@@ -15,7 +15,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import PydanticBaseSettingsSource
 
-from relay.config.errors import as_shown, explain, with_origin
+from relay.config.errors import as_shown, explain, relevant, with_origin
+from relay.config.kinds import secret_keys
 from relay.config.known import PREFIX, KeyPath
 from relay.config.problems import ConfigError, Problem
 from relay.config.secret_files import read_text, remedy_of, secret_in
@@ -30,6 +31,9 @@ _NOT_OURS = re.compile(r"RELAY_(SERVICE_HOST|SERVICE_PORT|PORT)(_[A-Z0-9_]+)?")
 _REMEDY_OF_NO_FILE = (
     "cp config.example.toml config.toml and fill it in; name another file with --config or RELAY_CONFIG"
 )
+
+_LISTS = frozenset({"secrets", "client_secrets"})
+"""Secrets of which there may be several; their files have one a line."""
 
 Values = dict[str, Any]
 
@@ -73,7 +77,7 @@ def _load(path: Path | None, environ: Mapping[str, str]) -> tuple[Settings | Non
     secrets: Values = {}
     problems = [*_read_secret_files(env, secrets), *_read_secret_files(file, secrets)]
     settings, errors = _validate((_Layer(env), _Layer(file), _Layer(secrets)))
-    found = [problem for error in errors for problem in explain(error)]
+    found = [problem for error in relevant(errors) for problem in explain(error)]
     problems += {(problem.key, problem.message): problem for problem in found}.values()  # once for all of a list
     return settings, [with_origin(problem, origins) for problem in problems]
 
@@ -137,7 +141,7 @@ def _put(values: Values, path: KeyPath, value: object) -> None:
 
 def _secret_places(values: Values) -> Iterator[tuple[KeyPath, Values, str]]:
     """Wherever a secret can stand: the path of its table, the table, the key."""
-    for section, names in SECRETS.items():
+    for section, names in (*SECRETS.items(), ("storefronts", secret_keys())):
         tables = values.get(section)
         if isinstance(tables, dict):
             one = section == "private"
@@ -167,11 +171,11 @@ def _read_secret_files(values: Values, secrets: Values) -> Iterator[Problem]:
             yield Problem(where, shown, f"is set, and so is {key}", "keep one of the two")
         text, complaint = read_text(Path(named)) if isinstance(named, str) else ("", None)
         lines = [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
-        entries = lines if key == "secrets" else secret_in(text)
+        entries = lines if key in _LISTS else secret_in(text)
         if complaint is None and isinstance(named, str) and not entries:
             complaint = "is empty"
         if complaint is not None:
             yield Problem(where, shown, complaint, remedy_of(key))
         # What was named counts as set even so: one mistake is one problem.
-        stand_in: object = [where] if key == "secrets" else where
+        stand_in: object = [where] if key in _LISTS else where
         _put(secrets, (*path, key), entries or stand_in)

@@ -1,16 +1,22 @@
 """The tables together, and what they must agree on."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from relay.config.kinds import kind_of
+from relay.config.kinds.native import NativeStorefront
+from relay.config.kinds.union import ByKind
 from relay.config.problems import SECRET, ConfigError, Problem, nearest, refuse
-from relay.config.storefronts import NativeStorefront, ShopifyStorefront
+from relay.config.storefronts import Storefront
 from relay.config.tables import Channel, Life, Log, Private, Public, Retention, Store
 from relay.config.values import Name
 
+_PLACEHOLDER = re.compile(r"change-?me|^0+$", re.IGNORECASE)
+"""In the example's secrets; a hexadecimal one has no letters to say it with."""
 _CHANNEL_EXAMPLE = '[channels.main]\nmode = "async"\nwebhook_hash_file = "/run/secrets/jetti-webhook-hash"'
 _STOREFRONT_EXAMPLE = '[storefronts.shop]\nkind = "shopify"\nchannel = "main"\nsecrets_file = "/run/secrets/shopify"'
 
@@ -18,15 +24,14 @@ _STOREFRONT_EXAMPLE = '[storefronts.shop]\nkind = "shopify"\nchannel = "main"\ns
 class Settings(BaseSettings):
     """The whole configuration. `load` makes one; nothing is read from the environment behind its back."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    # Built when it is first used: the packages that have kinds of storefront import this one.
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     store: Store = Store()
     public: Public = Public()
     private: Private = Private()
     channels: Mapping[Name, Channel] = Field(default_factory=dict)
-    storefronts: Mapping[Name, Annotated[ShopifyStorefront | NativeStorefront, Field(discriminator="kind")]] = Field(
-        default_factory=dict
-    )
+    storefronts: Mapping[Name, Annotated[Storefront, ByKind]] = Field(default_factory=dict)
     retention: Retention = Retention()
     log: Log = Log()
     life: Life = Life()
@@ -43,7 +48,15 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        refuse([*self._clashing_names(), *self._unknown_channels(), *self._shared_secrets(), *self._same_address()])
+        refuse(
+            [
+                *self._clashing_names(),
+                *self._unknown_channels(),
+                *self._shared_secrets(),
+                *self._same_address(),
+                *self._without_source(),
+            ]
+        )
         return self
 
     def _clashing_names(self) -> Iterator[Problem]:
@@ -78,6 +91,19 @@ class Settings(BaseSettings):
             value = repr(str(self.private.listen))
             yield Problem("private.listen", value, "is public.listen as well", "choose another port, such as 9090")
 
+    def _without_source(self) -> Iterator[Problem]:
+        for name, storefront in self.storefronts.items():
+            kind, complaint = kind_of(storefront), ""
+            try:
+                kind.source(storefront)
+            except ValueError as error:
+                complaint = str(error)
+            except Exception as error:  # noqa: BLE001 - another package's source may raise anything
+                complaint = f"its source raised {type(error).__name__}, which it never should: report it to its author"
+            if complaint:
+                remedy = f'see the keys of kind = "{kind.name}" in docs/reference/configuration.md'
+                yield Problem(f"storefronts.{name}", "", complaint, remedy)
+
     def for_serving(self) -> Self:
         """These settings, if there is something to serve; a `ConfigError` says which table is missing."""
         examples = {"channels": _CHANNEL_EXAMPLE, "storefronts": _STOREFRONT_EXAMPLE}
@@ -88,22 +114,26 @@ class Settings(BaseSettings):
         return self
 
     def sharing(self) -> dict[str, list[str]]:
-        """Channels that several storefronts lead to, and which."""
-        leading: dict[str, list[str]] = {}
+        """Channels that several storefronts lead to with the same prefix of ids, and which."""
+        leading: dict[tuple[str, str], list[str]] = {}
         for name, storefront in self.storefronts.items():
-            leading.setdefault(storefront.channel, []).append(name)
-        return {channel: names for channel, names in leading.items() if len(names) > 1}
+            leading.setdefault((storefront.channel, storefront.external_id_prefix or ""), []).append(name)
+        shared: dict[str, list[str]] = {}
+        for (channel, _), names in leading.items():
+            if len(names) > 1:
+                shared.setdefault(channel, []).extend(names)
+        return shared
 
     def placeholders(self) -> list[str]:
         """Keys that still have the example's secret: whoever knows the example could sign orders with it."""
         secrets: list[tuple[str, SecretStr | None]] = [("private.token", self.private.token)]
         for name, storefront in self.storefronts.items():
-            secrets += [(f"storefronts.{name}.secrets", secret) for secret in storefront.secrets]
+            secrets += [(f"storefronts.{name}.{key}", secret) for key, secret in storefront.every_secret()]
         for name, channel in self.channels.items():
             secrets.append((f"channels.{name}.webhook_hash", channel.webhook_hash))
             secrets.append((f"channels.{name}.token", channel.token))
         return list(
-            dict.fromkeys(key for key, secret in secrets if secret and "change-me" in secret.get_secret_value())
+            dict.fromkeys(key for key, secret in secrets if secret and _PLACEHOLDER.search(secret.get_secret_value()))
         )
 
     def redacted(self) -> dict[str, Any]:

@@ -1,28 +1,49 @@
-"""The tables of the storefronts, a model for each kind."""
+"""What the table of every storefront has, whatever its kind; the kinds are in :mod:`relay.config.kinds`."""
 
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
+from relay.config.problems import Problem, refuse
+from relay.config.recipes import OpenTable, OpenTables, Switch, faults_of
 from relay.config.tables import Table
-from relay.config.values import Email, HeaderSecret, Number, Secret, Share, as_list
+from relay.config.values import Number, Secret, Share, as_list
+from relay.core.recipe import Criterion, Override, compile_criterion, compile_override
 from relay.core.sale import PropertyStyle
-from relay.core.sources.shopify import ShopifyRules
+from relay.core.shaping import Shape, compiled
 
-_SHOPIFY = ShopifyRules()
-_COMES_AGAIN = 0.8
-"""Storefronts that send a refused webhook again give way to those that never do, whose default is 1."""
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+R = TypeVar("R", bound="DataclassInstance")
+
+_SHAPING = (
+    "external_id_prefix",
+    "prefix_lines",
+    "reference",
+    "options",
+    "find_or_create_channel_variant",
+    "hidden_properties",
+    "split_lines",
+    "routing",
+)
 
 
 class Storefront(Table):
-    """What every kind of storefront has."""
+    """What every kind of storefront has. The table of a kind is a subclass, with a ``kind`` of its own."""
 
-    kind: Literal["shopify", "native"]
+    in_source: ClassVar[frozenset[str]] = frozenset()
+    """Which of the keys that shape a sale the kind's source sees to, so that they are not done again."""
+
+    kind: str
+    """What sends the orders."""
     channel: str
     """Name of the channel its orders go to."""
-    secrets: tuple[SecretStr, ...]
+    secrets: Annotated[tuple[Secret, ...], BeforeValidator(as_list)] = Field(min_length=1)
+    """What proves that a webhook is the storefront's. Any one of them may match, so that they can be rotated."""
     secrets_file: Path | None = None
     """File that holds `secrets`, one a line."""
     new_order_window_s: Number = Field(86_400, ge=0, le=31_536_000)
@@ -31,63 +52,80 @@ class Storefront(Table):
     """Do not send an update that changes nothing Jetti would see; its event is kept either way."""
     property_style: PropertyStyle = "key"
     """Whether item properties go to Jetti as `key`/`value` or as `name`/`value`: its documents show both."""
-    refuse_at: Share
-
-
-class ShopifyStorefront(Storefront):
-    """A Shopify shop; the keys of `ShopifyRules` have its names and its defaults."""
-
-    kind: Literal["shopify"]
-    """What sends the orders: a Shopify shop, or one that speaks Jetti's format (the drop-in paths, `/orders`)."""
-    secrets: Annotated[tuple[Secret, ...], BeforeValidator(as_list)] = Field(min_length=1)
-    """Any one of them may match, so that secrets can be rotated. `shopify`: what the webhooks are signed with.
-    `native`: bearer token, and `jetti-webhook-hash` on the drop-in paths; no two native storefronts may share one."""
-    refuse_at: Share = _COMES_AGAIN
+    refuse_at: Share = 0.8
     """The share of each limit (`queue_max`, `disk_free_min_bytes`, `backlog_max`) from which its events are refused
     with 503: below 1 for a storefront that sends a refused webhook again, so that one that never does goes first."""
-    money: Literal["shop", "presentment"] = _SHOPIFY.money
-    """Amounts in the shop's currency, or in the one the buyer saw; one of them for the whole order."""
-    discounts: Literal["gross", "net"] = _SHOPIFY.discounts
-    """`gross`: prices before discounts, and the discounts' sum beside them; `net`: prices after discounts."""
-    taxes: Literal["leave", "send"] = _SHOPIFY.taxes
-    """`leave`: Jetti calculates; `send`: the order's tax, as a custom one."""
-    test_orders: Literal["ignore", "send"] = _SHOPIFY.test_orders
-    """Orders of the test gateway, and the admin's test notification."""
-    variant: Literal["id", "sku", "both"] = _SHOPIFY.variant
-    """What connects a line to Jetti's catalogue; a line without the one has the other."""
-    custom_item_sku: Annotated[str, Field(min_length=1, max_length=255)] | None = _SHOPIFY.custom_item_sku
-    """The SKU for items that have neither variant nor SKU; without it their orders cannot be mapped."""
-    find_or_create_channel_variant: bool | None = _SHOPIFY.find_or_create_channel_variant
-    """Jetti's option of this name; when not set, only where a line has no variant id, for which Jetti requires it."""
-    removed_lines: Literal["zero", "omit"] = _SHOPIFY.removed_lines
-    """Lines refunded or edited away: sent with quantity 0, or left out. A new order leaves them out."""
-    gift_cards: Literal["unrouted", "send", "drop"] = _SHOPIFY.gift_cards
-    """Gift cards: sent with `orderRouting: ignore`, sent like goods, or left out."""
-    tips: Literal["drop", "send"] = _SHOPIFY.tips
-    """Tips that are lines: left out, or sent like goods."""
-    fallback_email: Email | None = _SHOPIFY.fallback_email
-    """For orders without an e-mail address (Jetti requires one); without it such orders cannot be mapped."""
-    country: Literal["code", "name"] = _SHOPIFY.country
-    """Countries as `IT` or as `Italy`; the other form is the fallback."""
-    province: Literal["code", "name"] = _SHOPIFY.province
-    """Provinces as `BA` or as `Bari`; the other form is the fallback."""
-    company_in_line_two: bool = _SHOPIFY.company_in_line_two
-    """Put an address's company, for which a sale has no column, in front of its second line."""
-    service_level: Literal["none", "code", "source", "carrier_identifier"] = _SHOPIFY.service_level
-    """Which field of a shipping line is its `serviceLevel`; Shopify has none that means it."""
-    hidden_properties: bool = _SHOPIFY.hidden_properties
-    """Send item properties whose name starts with an underscore, which storefronts hide by convention."""
-    note_attributes: bool = _SHOPIFY.note_attributes
-    """Append the order's additional details to its notes, a line each."""
+    accept_when: str | None = None
+    """An order is held, visible and unsent, until this expression over the storefront's JSON is true, for example
+    `financial_status == 'paid'`; see [the mapping language](mapping.md)."""
+    override: OpenTable | None = None
+    """Single fields of the sale, by expressions over `{"sale": …, "order": …}`; see
+    [the mapping language](mapping.md#override)."""
+    external_id_prefix: str | None = None
+    """In front of each order's external id, where storefronts that number their orders alike share a channel."""
+    prefix_lines: bool = False
+    """Also in front of the lines' external ids."""
+    reference: str | None = None
+    """What the customer's order is called at Jetti: a template with `{reference}`, `{external_id}` and
+    `{storefront}`."""
+    options: OpenTable | None = None
+    """Jetti's import options by their own names; they replace what the order says."""
+    find_or_create_channel_variant: bool | None = None
+    """Jetti's option `findOrCreateChannelVariant`, for every order. When not set: as the manual sale or the mapping
+    says; for other kinds only where a line has nothing that Jetti's catalogue knows, for which Jetti requires it."""
+    hidden_properties: bool = False
+    """Send item properties whose key starts with an underscore, which storefronts hide by convention."""
+    split_lines: Switch = False
+    """One line per unit, `<line id>_<1…n>`; as a table it has `ids`, `removed_units` and `per_unit_properties`; see
+    [split lines](mapping.md#split-lines)."""
+    routing: OpenTables = ()
+    """Who fulfils a line, the first rule that matches; see [routing](mapping.md#routing)."""
+
+    @model_validator(mode="after")
+    def _compiles(self) -> Self:
+        refuse(list(self.faults()))
+        return self
+
+    def faults(self) -> Iterator[Problem]:
+        """What is wrong with the keys that are compiled; those of a kind are added in its class."""
+        yield from faults_of(lambda: self.shape)
+        yield from faults_of(lambda: self.criterion)
+        yield from faults_of(lambda: self.overriding)
 
     @property
-    def rules(self) -> ShopifyRules:
-        return ShopifyRules(**{field.name: getattr(self, field.name) for field in fields(ShopifyRules)})
+    def shape(self) -> Shape:
+        """What is done to every sale."""
+        return compiled({name: getattr(self, name) for name in _SHAPING if name not in self.in_source})
+
+    @property
+    def criterion(self) -> Criterion | None:
+        """``accept_when``, compiled."""
+        return None if self.accept_when is None else compile_criterion(self.accept_when, "accept_when")
+
+    @property
+    def overriding(self) -> Override | None:
+        """``override``, compiled."""
+        return None if self.override is None else compile_override(self.override)
+
+    @property
+    def secret_texts(self) -> tuple[str, ...]:
+        """The secrets themselves."""
+        return shown(self.secrets)
+
+    def every_secret(self) -> Iterator[tuple[str, SecretStr]]:
+        """All its secrets, each with its key."""
+        for key in type(self).model_fields:
+            value = getattr(self, key)
+            for secret in value if isinstance(value, tuple) else (value,):
+                if isinstance(secret, SecretStr):
+                    yield key, secret
+
+    def rules_as(self, rules: type[R]) -> R:
+        """The rules of a source, each from the key of its name."""
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(rules)}
+        return rules(**values)
 
 
-class NativeStorefront(Storefront):
-    """A storefront that speaks Jetti's own format: the drop-in paths and ``/orders``."""
-
-    kind: Literal["native"]
-    secrets: Annotated[tuple[HeaderSecret, ...], BeforeValidator(as_list)] = Field(min_length=1)
-    refuse_at: Share = _COMES_AGAIN
+def shown(secrets: tuple[SecretStr, ...]) -> tuple[str, ...]:
+    """Secrets, for those who use them."""
+    return tuple(secret.get_secret_value() for secret in secrets)

@@ -30,8 +30,8 @@ from relay.core.retry import RetryPolicy
 
 _PACE, _RETRY, _HEAD_STARTS, _BREAKER = Pace(), RetryPolicy(), HeadStarts(), BreakerPolicy()
 _DAY, _WEEK = 86_400, 604_800
-SECRETS = {"private": ("token",), "channels": ("webhook_hash", "token"), "storefronts": ("secrets",)}
-"""The keys of each table that hold a secret; each has a twin, ``_file``."""
+SECRETS = {"private": ("token",), "channels": ("webhook_hash", "token")}
+"""The keys of each table that hold a secret; each has a twin, ``_file``. Those of storefronts depend on the kind."""
 
 
 class Table(BaseModel):
@@ -196,7 +196,9 @@ class Channel(Table):
         needed = ("webhook_hash",) if self.mode == "async" else ("token", "channel_id")
         missing = [key for key in needed if getattr(self, key) is None]
         message = f'is required for mode = "{self.mode}"'
-        problems = [Problem(key, NOT_SET, message, remedy_of_missing(key)) for key in missing]
+        problems = [
+            Problem(key, NOT_SET, message, remedy_of_missing(key, secret=key != "channel_id")) for key in missing
+        ]
         for key, url in (("async_url", self.async_url), ("api_url", self.api_url)):
             if url.startswith("http:") and not self.insecure_http and not is_loopback(urlsplit(url).hostname or ""):
                 remedy = "use https://, or set insecure_http = true for a sandbox in a private network"
@@ -262,6 +264,5 @@ class Life(Table):
     kills (Kubernetes: 30)."""
 
 
-def remedy_of_missing(key: str) -> str:
-    secret = any(key in names for names in SECRETS.values())
+def remedy_of_missing(key: str, *, secret: bool) -> str:
     return f"set {key}, or {key}_file to the path of a file that holds it" if secret else f"set {key}"

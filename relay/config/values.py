@@ -68,6 +68,25 @@ def _email(value: str) -> str:
     return value
 
 
+def _hex_secret(value: SecretStr) -> SecretStr:
+    text = _secret(value).get_secret_value()
+    if not re.fullmatch(r"([0-9a-fA-F]{2})+", text):
+        raise wrong("is not hexadecimal digits, two for each byte", "copy it again")
+    return value
+
+
+def _header_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", value):
+        raise wrong("is no name of a header", 'write one such as "X-Signature"')
+    return value
+
+
+def _currency(value: str) -> str:
+    if not re.fullmatch(r"[A-Z]{3}", value):
+        raise wrong("is no currency", 'write its code, such as "EUR"')
+    return value
+
+
 def is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
@@ -130,9 +149,12 @@ def _web_address(value: str) -> str:
 
 
 def as_toml(value: object) -> str:
-    """A value as TOML writes it (for the types we have, JSON does the same)."""
-    if isinstance(value, dict):  # how JSON schema shows the default of an address
+    """A value as TOML writes it (for single values and lists, JSON does the same)."""
+    if isinstance(value, dict) and value.keys() == {"host", "port"}:  # how JSON schema shows the default of an address
         value = str(Address(**value))
+    if isinstance(value, dict):
+        inside = ", ".join(f"{json.dumps(key)} = {as_toml(entry)}" for key, entry in value.items())
+        return f"{{ {inside} }}" if inside else "{}"
     return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value, ensure_ascii=False)
 
 
@@ -147,6 +169,12 @@ Listen = Annotated[
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 Email = Annotated[str, AfterValidator(_email)]
+Sku = Annotated[str, Field(min_length=1, max_length=255)]
+Currency = Annotated[str, AfterValidator(_currency)]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(as_list)]
+Wholes = Annotated[tuple[Whole, ...], BeforeValidator(as_list)]
 _Hidden = PlainSerializer(lambda _: SECRET, return_type=str)
 Secret = Annotated[SecretStr, AfterValidator(_secret), _Hidden]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_header_secret), _Hidden]
+HexSecret = Annotated[SecretStr, AfterValidator(_hex_secret), _Hidden]

@@ -6,7 +6,7 @@ million waiting orders cost disk, not memory.
 """
 
 from bisect import insort
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from relay.core.instant import Instant
@@ -70,6 +70,15 @@ class Backlog:
         head = self._window.pop(0)
         del self._known[head.order_id]
         return head
+
+    def most_urgent_but(self, tried: Container[int]) -> Waiting | None:
+        """Take out the most urgent whose order was not tried; the head, if all in the window were."""
+        untried = next((at for at, waiting in enumerate(self._window) if waiting.order_id not in tried), 0)
+        if not self._window:
+            return None
+        chosen = self._window.pop(untried)
+        del self._known[chosen.order_id]
+        return chosen
 
     def begin_refill(self) -> int:
         """The store is about to be asked for its head; how many places to ask for."""

@@ -165,9 +165,9 @@ class Breaker:
                 return _moved(self, Signal.WORKS, None, now, policy)
             case ChannelWrong(cause) if self.circuit is Circuit.OPEN:
                 return _moved(replace(self, failed=(), refused=(), refusal=""), Signal.WRONG, cause, now, policy)
-            case ChannelWrong() | Refused() | Failed():
+            case ChannelWrong() | Refused() | Failed() | Throttled():
                 return _waiting(replace(self, probes=self.probes + 1), now, policy)
-            case Throttled() | Unchanged() | CannotMap() | NotWanted():
+            case Unchanged() | CannotMap() | NotWanted():
                 return self
             case _:
                 assert_never(outcome)

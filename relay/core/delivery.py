@@ -30,7 +30,6 @@ from relay.core.outcome import (
     Sent,
     Throttled,
     Unchanged,
-    pause_s,
 )
 from relay.core.retry import RetryPolicy
 
@@ -98,11 +97,10 @@ class ChannelNow:
     """What the rules need to know of a delivery's channel."""
 
     running_us: int = 0
-    """Its stopwatch, microseconds: it stands still while the channel does."""
-    worked_us: int | None = None
-    """What the stopwatch said when Jetti took an order last."""
+    """Its stopwatch, microseconds: it runs only while the channel is known to work."""
     park_s: float | None = None
-    """While the channel is open or halted: what fails now is parked for so many seconds, and no attempt counts."""
+    """While the channel is open or halted, or where it is not the order's fault: what fails now is parked for so many
+    seconds, and no attempt counts."""
 
 
 _AS_USUAL = ChannelNow()
@@ -129,20 +127,25 @@ class Delivery:
     ) -> "Delivery":
         """This delivery, one attempt later. ``jitter`` is a number from 0 to 1."""
         match outcome:
-            case Sent():
-                return replace(self._tried(channel), state=State.SENT, cause=None)
-            case Unchanged():
-                return replace(self, state=State.SENT, cause=None)
+            case Sent() | Unchanged():
+                tried = self._tried(channel) if isinstance(outcome, Sent) else self
+                return replace(tried, state=State.SENT, cause=None)
             case CannotMap(cause) | NotWanted(cause):
                 return replace(self, state=State.HELD if isinstance(outcome, NotWanted) else State.DEAD, cause=cause)
             case Refused(cause):
                 return replace(self._tried(channel), state=State.DEAD, cause=cause)
-            case Throttled(_, cause) | ChannelWrong(cause):
-                return self._parked(cause, now, _park_s(outcome, channel))
+            case Throttled(_, cause):
+                return self._throttled(cause, now, channel.park_s)
+            case ChannelWrong(cause):
+                return self._parked(cause, now, WRONG_PAUSE_S if channel.park_s is None else channel.park_s)
             case Failed(cause):
                 return self._again(cause, now, policy, jitter, channel)
             case _:
                 assert_never(outcome)
+
+    def _throttled(self, cause: Cause, now: Instant, park_s: float | None) -> "Delivery":
+        """The channel rests, and the order keeps its place; unless it is the order that is always throttled."""
+        return replace(self, cause=cause) if park_s is None else self._parked(cause, now, park_s)
 
     def _parked(self, cause: Cause, now: Instant, seconds: float) -> "Delivery":
         """The channel waits, and no attempt counts. The order waits with it, and so behind the others: were it tried
@@ -154,7 +157,7 @@ class Delivery:
             return self._parked(cause, now, channel.park_s)
         tried = self._tried(channel)
         if tried.failing_us is not None and policy.exhausted(
-            tried.attempts, failing_us=tried.failing_us, running_us=channel.running_us, worked_us=channel.worked_us
+            tried.attempts, failing_us=tried.failing_us, running_us=channel.running_us
         ):
             return replace(tried, state=State.DEAD, cause=cause.exhausted(tried.attempts))
         due_at = policy.next_due(now, tried.attempts, jitter=jitter)
@@ -163,9 +166,3 @@ class Delivery:
     def _tried(self, channel: ChannelNow) -> "Delivery":
         first = channel.running_us if self.failing_us is None else self.failing_us
         return replace(self, attempts=self.attempts + 1, failing_us=first)
-
-
-def _park_s(outcome: Throttled | ChannelWrong, channel: ChannelNow) -> float:
-    if isinstance(outcome, Throttled):
-        return pause_s(outcome)
-    return WRONG_PAUSE_S if channel.park_s is None else channel.park_s

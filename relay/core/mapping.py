@@ -6,6 +6,7 @@ from hashlib import blake2b
 
 from relay.core.order import Order
 from relay.core.outcome import CannotMap, Cause, Failed, NotWanted, Outcome, Unchanged
+from relay.core.recipe import Override
 from relay.core.recipe import document as documents
 from relay.core.sale import PropertyStyle, Reason, Sale, cancelled, encode
 from relay.core.shaping import PLAIN, Shape, Shaped, shape, units_in
@@ -40,6 +41,13 @@ class Maker:
     """What is done to every sale after the source has made it."""
     accept_when: Callable[[object], bool | Reason] | None = None
     """Whether an order is wanted yet, by the storefront's decoded document; a reason, if that cannot be told."""
+    override: Override | None = None
+    """What is changed in what the source made, before it is shaped."""
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether it makes use of the sale that was sent last."""
+        return self.shape.split_lines is not None
 
     def make(self, order: Order, topic: str, body: bytes, last: bytes | None = None) -> Made | Unmappable | NotWanted:
         """The sale of an order's newest event. A cancellation sticks, also when later events do not mention it.
@@ -55,6 +63,8 @@ class Maker:
         if asked and (unwanted := self._unwanted(document)) is not None:
             return unwanted
         mapped = self.source.sale(body, topic)
+        if isinstance(mapped, Mapped) and self.override is not None:
+            mapped = self.override.apply(mapped, body)
         if isinstance(mapped, Unmappable):
             return mapped
         sale = mapped.sale if order.cancelled_at is None else cancelled(mapped.sale, at=order.cancelled_at)

@@ -63,13 +63,15 @@ def of_queue(share: float) -> Pressure:
 def of_disk(free_bytes: int, reserve_bytes: int) -> Pressure:
     """Reached when as much is free as is to be kept: 0.8 is a quarter more than that. No reserve, no pressure."""
     level = min(1.0, reserve_bytes / free_bytes) if free_bytes > 0 else float(reserve_bytes > 0)
-    words = f"{_bytes(free_bytes)} of the disk are free; {_bytes(reserve_bytes)} are kept (store.disk_free_min_bytes)"
+    kept = f"{_bytes(reserve_bytes)} are to stay free (store.disk_free_min_bytes)"
+    words = f"{_bytes(free_bytes)} of the store's disk are free, {kept}"
     return Pressure(Limit.DISK, level, words)
 
 
 def of_backlog(channel: str, orders: int, most: int) -> Pressure:
     """``orders``: how many wait for the channel, those between two attempts included."""
-    words = f"{orders:,} orders wait for channel {channel}; {most:,} may (channels.{channel}.backlog_max)"
+    waiting = "1 order waits" if orders == 1 else f"{orders:,} orders wait"
+    words = f"{waiting} for channel {channel}, {most:,} may (channels.{channel}.backlog_max)"
     return Pressure(Limit.BACKLOG, min(1.0, orders / most), words, channel)
 
 

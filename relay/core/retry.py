@@ -34,11 +34,10 @@ class RetryPolicy:
         """When to try again. ``jitter`` is a number from 0 to 1, drawn by the caller."""
         return instant.after(now, self.delay_max_s(attempts) * jitter)
 
-    def exhausted(self, attempts: int, *, failing_us: int, running_us: int, worked_us: int | None) -> bool:
-        """Whether an order has failed for longer than it may, all times being on its channel's stopwatch.
+    def exhausted(self, attempts: int, *, failing_us: int, running_us: int) -> bool:
+        """Whether an order has failed for longer than it may, both times being on its channel's stopwatch.
 
-        Only if another order was taken since it failed first: while none is, it may well be the channel.
+        That runs only while the channel is known to work. So an order is given up only when others were taken all the
+        time in which it failed.
         """
-        others_were_taken = worked_us is not None and worked_us > failing_us
-        old = running_us - failing_us >= self.max_age_s * instant.SECOND
-        return attempts >= _ATTEMPTS_MIN and old and others_were_taken
+        return attempts >= _ATTEMPTS_MIN and running_us - failing_us >= self.max_age_s * instant.SECOND

@@ -1,7 +1,8 @@
 """Is it the channel that is wrong, or this one order?
 
 An order that is refused is suspected together with its channel. As soon as Jetti takes an order whose request was
-begun after that refusal, the channel is cleared, and the next refusal is the order's own.
+begun after that refusal, the channel is cleared, and the next refusal is the order's own. Unless the order that was
+taken had been refused itself: then the refusals were the channel's, and all of them are forgotten.
 """
 
 _MOST = 1000
@@ -16,7 +17,8 @@ class Suspects:
 
     def took(self, order_id: int, number: int) -> None:
         """Request ``number`` was taken."""
-        self._refused_at.pop(order_id, None)
+        if order_id in self._refused_at:
+            self._refused_at.clear()
         self._taken = max(self._taken, number)
 
     def refused(self, order_id: int, newest: int) -> bool:
@@ -25,3 +27,7 @@ class Suspects:
         if len(self._refused_at) > _MOST:
             self._refused_at.pop(next(iter(self._refused_at)))
         return self._taken > first_at
+
+    def forget(self) -> None:
+        """It was the channel: whoever was refused is suspected no more."""
+        self._refused_at.clear()

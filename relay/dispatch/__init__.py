@@ -5,7 +5,7 @@ checkout that arrives a moment later.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from math import ceil
 from typing import Protocol
@@ -51,8 +51,9 @@ class _Once:
 class Wire(Protocol):
     """The way to a channel's endpoint."""
 
-    async def send(self, sale: bytes) -> Result:
-        """Send one sale. Never raises for anything the network or the other end does."""
+    async def send(self, sale: bytes, leave: Callable[[], Awaitable[None]]) -> Result:
+        """Send one sale: connect, await ``leave()``, write. Never raises for anything the network or the other end
+        does."""
         ...
 
     async def read_secrets(self) -> None:
@@ -91,6 +92,8 @@ class Dispatcher:
         # choices stay fresh, and a second bucket at its end holds back what has piled up.
         self._choosing = asyncio.Semaphore(max(channel.pace.burst, ceil(_CHOICE_S * channel.ceiling)))
         self._gate = Permits(channel.pace, channel.mode)
+        # And a third one for what was held up while it was being connected.
+        self._at_the_wire = Permits(channel.pace, channel.mode)
         self._news = asyncio.Event()
         self._refill = asyncio.Event()
         self._slept = asyncio.Event()
@@ -138,13 +141,15 @@ class Dispatcher:
     def offer(self, waiting: Waiting) -> None:
         """A delivery began to wait."""
         self._backlog.offer(waiting)
+        if self._backlog.needs_refill:  # it may have left the window for a place beyond it, and the window empty
+            self._refill.set()
         self._news.set()
 
     def _offered_again(self, revived: Revived) -> None:
         self.offer(revived.waiting)
 
     def _awake_until(self, due_at: Instant) -> None:
-        self._awake = due_at
+        self._awake = max(self._awake, due_at)
         self._slept.set()
 
     async def pause(self, by: str, why: str) -> None:
@@ -163,7 +168,7 @@ class Dispatcher:
         """Deliver until cancelled. What is in flight then is left to :meth:`finish`."""
         self._refill.set()
         await self._load()
-        for bucket in (self._permits, self._gate):
+        for bucket in (self._permits, self._gate, self._at_the_wire):
             await bucket.begin_spent()
         async with asyncio.TaskGroup() as loops:
             name = self.channel.name
@@ -186,6 +191,10 @@ class Dispatcher:
         for task in self._sending:
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
+        try:
+            await self._governor.keep()
+        except StoreError as error:
+            self._observe(StoreTrouble("keeping a channel's condition", str(error)))
 
     # -- the three loops -------------------------------------------------------------------------------------------
 
@@ -273,7 +282,8 @@ class Dispatcher:
             self._governor.unchosen(probe)
 
     def _most_urgent(self) -> Waiting | None:
-        head = self._backlog.most_urgent()
+        tried = self._governor.tried
+        head = self._backlog.most_urgent_but(tried) if tried else self._backlog.most_urgent()
         if self._backlog.needs_refill:
             self._refill.set()
         return head
@@ -288,7 +298,15 @@ class Dispatcher:
     async def _attempt(self, taken: Taken, chosen: "_Once", probe: bool) -> bool:
         """Make the sale and send it; whether the permit was used."""
         order = taken.order
-        made = conclude(self._makers(order.storefront), order, taken.topic, taken.body)
+        maker, last = self._makers(order.storefront), None
+        if maker is not None and maker.looks_back:
+            try:
+                last = await self._store.sale(order.id)
+            except StoreError as error:
+                await self._wait_for_store("reading a sale", error)
+                await self._put_back(taken)
+                return False
+        made = conclude(maker, order, taken.topic, taken.body, last)
         if not isinstance(made, Made):
             known = known_at_jetti(order, made, None)
             await self._settle(taken, made, self._governor.condition.around(), known, None, None)
@@ -301,18 +319,18 @@ class Dispatcher:
         chosen()
         started_at = self._clock.now()
         try:
-            result = await self._send(made.sale)
+            result = await self._send(made.sale, self._at_the_wire.take)
         except BaseException:
             await self._hand_back(taken, started_at)
             raise
-        judged = self._governor.judge(order.id, number, result.outcome, probe=probe)
+        judged = self._governor.judge(order, number, result.outcome, probe=probe)
         attempt = self._recorded(order.revision, started_at, replace(result, outcome=judged.outcome))
         known = known_at_jetti(order, result.outcome, made.digest)
         await self._settle(taken, judged.outcome, judged.channel, known, made, attempt)
         return True
 
     async def _put_back(self, taken: Taken) -> None:
-        """The channel was paused after the choice was made: the order waits in its old place."""
+        """The order waits in its old place: the channel was paused after the choice was made, or the store fails."""
         order = taken.order
         settled = await self._until_settled(
             Settlement(

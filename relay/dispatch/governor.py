@@ -4,7 +4,7 @@ The rules are values of :mod:`relay.core`; here they are told the time, kept in 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Set
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -12,7 +12,7 @@ from relay.clock import Clock
 from relay.core import instant
 from relay.core.breaker import Breaker, Circuit
 from relay.core.condition import Condition, Pause
-from relay.core.delivery import ChannelNow
+from relay.core.delivery import ChannelNow, Lane
 from relay.core.events import (
     ChannelThrottled,
     CircuitMoved,
@@ -23,6 +23,7 @@ from relay.core.events import (
     Warned,
 )
 from relay.core.instant import Instant
+from relay.core.order import Order
 from relay.core.outcome import (
     CannotMap,
     ChannelWrong,
@@ -46,6 +47,8 @@ _KEEP_S = 30.0
 _TICK_MAX_S = 2 * _KEEP_S
 """No more than this is added to the stopwatch at once: a process that stood still (SIGSTOP) did not try anything."""
 _STORE_PAUSE_S = 1.0
+_MANY = 3
+"""Different orders that met a halted channel: fewer may have been refused for what they say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +81,12 @@ class Governor:
         self._offer = offer
         self._wake = wake
         self._condition = Condition()
-        self._suspects = Suspects()
+        self._refused, self._wrong, self._throttled = Suspects(), Suspects(), Suspects()
         self._begun = 0
         self._moved_at = 0  # number of the newest request when the circuit moved last
         self._probing = False
+        self._owed = Breaker()  # whose refused orders may not all have been revived yet
+        self._tried: set[int] = set()  # that met the channel since it stands, or were throttled since one was taken
         self._ticked_at = clock.monotonic()
         self._rest_left_s = 0.0
         self._loaded = asyncio.Event()
@@ -144,8 +149,16 @@ class Governor:
         """A delivery is about to be chosen: whether it is a probe; ``None``: nothing may be sent any more."""
         if self._wait_s() != 0:
             return None
-        self._probing = self._condition.breaker.stands
-        return self._probing
+        if not self._condition.breaker.stands:
+            return False
+        self._probing = True
+        return True
+
+    @property
+    def tried(self) -> Set[int]:
+        """Orders that met the channel since it stands, or were throttled since one was taken: others are tried before
+        them, whatever their urgency, so that none that cannot be taken is every probe."""
+        return self._tried
 
     def unchosen(self, probe: bool) -> None:
         """A delivery that was chosen is done with, whatever came of it."""
@@ -163,42 +176,59 @@ class Governor:
 
     # -- what came of it -------------------------------------------------------------------------------------------
 
-    def judge(self, order_id: int, number: int, outcome: Outcome, *, probe: bool) -> Judged:
+    def judge(self, order: Order, number: int, outcome: Outcome, *, probe: bool) -> Judged:
         """What request ``number`` means for its order and for the channel."""
         now = self._clock.now()
         self._tick()
         self.trouble = troubled(self.trouble, outcome, now=now)
-        own_fault = self._suspect(order_id, number, outcome)
-        if own_fault and isinstance(outcome, ChannelWrong) and not self._condition.breaker.stands:
+        own_fault = self._suspect(order, number, outcome)
+        breaker = self._condition.breaker
+        if own_fault and isinstance(outcome, ChannelWrong) and not breaker.stands:
             # The channel takes others: it is the order, and its attempts count, so that it cannot stop the channel
             # again and again.
             outcome = Failed(outcome.cause)
-        self._set_tempo(outcome, number, now)
+        if not (own_fault and isinstance(outcome, Throttled)):
+            self._set_tempo(outcome, number, now)
         if number <= self._moved_at and not isinstance(outcome, Sent):
             # Begun before the circuit moved, it says nothing of how the channel is now; nor of the order.
+            self._note_tried(order.id, outcome)
             return Judged(_parked(outcome), self._condition.around(self._park_s(now)))
-        before = self._condition.breaker
-        if before.stands and probe:
-            breaker = before.probed(outcome, now=now, policy=self._channel.breaker)
-        elif before.stands:
-            breaker = before
-        else:
-            breaker = before.after(
-                outcome, order_id=order_id, own_fault=own_fault, now=now, policy=self._channel.breaker
-            )
-        self._set_breaker(breaker)
-        if not breaker.stands:
-            return Judged(outcome, self._condition.around())
-        return Judged(_parked(outcome), self._condition.around(self._park_s(now)))
+        self._set_breaker(self._after(outcome, order.id, own_fault=own_fault, probe=probe, now=now))
+        self._note_tried(order.id, outcome)
+        if self._condition.breaker.stands:
+            return Judged(_parked(outcome), self._condition.around(self._park_s(now)))
+        if own_fault and isinstance(outcome, Throttled):
+            return Judged(outcome, self._condition.around(pause_s(outcome)))
+        return Judged(outcome, self._condition.around())
 
-    def _suspect(self, order_id: int, number: int, outcome: Outcome) -> bool:
-        """Whether the order is refused by its own fault."""
+    def _note_tried(self, order_id: int, outcome: Outcome) -> None:
+        stands = self._condition.breaker.stands
+        if isinstance(outcome, Sent):
+            if not stands:
+                self._tried.clear()
+        elif stands or isinstance(outcome, Throttled):
+            self._tried.add(order_id)
+
+    def _after(self, outcome: Outcome, order_id: int, *, own_fault: bool, probe: bool, now: Instant) -> Breaker:
+        breaker, policy = self._condition.breaker, self._channel.breaker
+        if not breaker.stands:
+            return breaker.after(outcome, order_id=order_id, own_fault=own_fault, now=now, policy=policy)
+        return breaker.probed(outcome, now=now, policy=policy) if probe else breaker
+
+    def _suspect(self, order: Order, number: int, outcome: Outcome) -> bool:
+        """Whether it is the order's own fault, as far as other orders tell."""
         match outcome:
             case Sent():
-                self._suspects.took(order_id, number)
-            case Refused() | ChannelWrong():
-                return self._suspects.refused(order_id, self._begun)
-            case Unchanged() | CannotMap() | NotWanted() | Throttled() | Failed():
+                for suspects in (self._refused, self._wrong, self._throttled):
+                    suspects.took(order.id, number)
+            case Refused():
+                # What was a dead letter before, and is replayed, says nothing of the channel.
+                return self._refused.refused(order.id, self._begun) or order.lane is Lane.REPLAY
+            case ChannelWrong():
+                return self._wrong.refused(order.id, self._begun)
+            case Throttled():
+                return self._throttled.refused(order.id, self._begun)
+            case Unchanged() | CannotMap() | NotWanted() | Failed():
                 pass
             case _:
                 assert_never(outcome)
@@ -208,9 +238,8 @@ class Governor:
         tempo = self._condition.tempo
         match outcome:
             case Sent():
-                self._condition = replace(
-                    self._condition, tempo=tempo.took(number=number), worked_us=self._condition.running_us
-                )
+                if (faster := tempo.took(number=number)) is not tempo:
+                    self._condition = replace(self._condition, tempo=faster)
             case Throttled(_, cause):
                 seconds = pause_s(outcome)
                 slower = tempo.throttled(
@@ -218,9 +247,8 @@ class Governor:
                 )
                 self._set(replace(self._condition, tempo=slower))
                 if number > tempo.cut_at:
-                    self._observe(
-                        ChannelThrottled(self._channel.name, seconds, cause, self.share * self._channel.ceiling)
-                    )
+                    rate = self.share * self._channel.ceiling
+                    self._observe(ChannelThrottled(self._channel.name, seconds, cause, rate))
             case _:
                 pass
 
@@ -237,6 +265,11 @@ class Governor:
         name = self._channel.name
         if breaker.circuit is not before.circuit:
             self._moved_at = self._begun
+            if before.circuit is Circuit.HALTED and len(self._tried) >= _MANY:
+                self._wrong.forget()  # so many cannot all be odd: it was the channel
+            self._tried = {*breaker.failed, *breaker.refused}
+            if before.halted_by_refusals:
+                self._owed = before
             self._observe(CircuitMoved(name, before.circuit, breaker.circuit, breaker.cause))
             if not breaker.stands:
                 self._wake_parked(before)
@@ -245,17 +278,24 @@ class Governor:
             self._observe(ProbeFailed(name, breaker.circuit, self.trouble.cause, next_s))
 
     def _wake_parked(self, before: Breaker) -> None:
-        """What is parked sleeps until the next probe would have been due; it need not."""
-        if before.probe_at is not None:
-            self._wake(before.probe_at)
+        """What is parked sleeps until the next probe would have been due, as this process or the one before it knew;
+        it need not."""
+        policy = self._channel.breaker
+        longest_s = policy.halt_probe_cap_s if before.circuit is Circuit.HALTED else policy.probe_cap_s
+        self._wake(max(before.probe_at or 0, instant.after(self._clock.now(), longest_s)))
 
     # -- what persons say ------------------------------------------------------------------------------------------
 
     async def pause(self, by: str, why: str) -> None:
         """Send nothing until someone resumes; durable when this returns. Raises :class:`StoreError`."""
         await self._loaded.wait()
-        now = self._clock.now()
-        await self._do(replace(self.condition, pause=Pause(by, why, now)), "pause", by, why)
+        before = self._condition.pause
+        self._set(replace(self._condition, pause=Pause(by, why, self._clock.now())))  # at once: it may be urgent
+        try:
+            await self._record(self.condition, "pause", by, why)
+        except StoreError:
+            self._set(replace(self._condition, pause=before))
+            raise
 
     async def resume(self, by: str, why: str) -> None:
         """Go on: ends a pause, a rest, an open circuit and a halt, after reading the channel's secrets again.
@@ -266,26 +306,19 @@ class Governor:
         await self._loaded.wait()
         await self._read_secrets()
         await self._revive(self._condition.breaker)
-        condition = self.condition  # only now: while we waited, attempts went on
-        before = condition.breaker
-        breaker = before.resumed(now=self._clock.now())
+        await self._record(_resumed(self.condition, self._clock.now()), "resume", by, why)
+        # As it is only now: while it was being kept, attempts went on.
+        before, now = self.condition, self._clock.now()
         self._moved_at = self._begun
-        await self._do(
-            replace(condition, pause=None, tempo=condition.tempo.rested(), breaker=breaker), "resume", by, why
-        )
-        if before.stands:
-            self._observe(CircuitMoved(self._channel.name, before.circuit, breaker.circuit, None))
-            self._wake_parked(before)
+        self._set(_resumed(before, now))
+        if before.breaker.stands:
+            self._observe(CircuitMoved(self._channel.name, before.breaker.circuit, Circuit.CLOSED, None))
+            self._wake_parked(before.breaker)
+        self._wake(before.tempo.rests_until or 0)
 
-    async def _do(self, condition: Condition, what: str, by: str, why: str) -> None:
+    async def _record(self, condition: Condition, what: str, by: str, why: str) -> None:
         about = f"channel {self._channel.name}"
-        before = self._condition
-        self._set(condition)
-        try:
-            await self._store.keep(self._channel.name, condition, Deed(self._clock.now(), by, what, about, why))
-        except StoreError:
-            self._set(replace(self._condition, pause=before.pause))
-            raise
+        await self._store.keep(self._channel.name, condition, Deed(self._clock.now(), by, what, about, why))
         self._observe(PersonActed(by, what, about, why))
 
     # -- keeping it ------------------------------------------------------------------------------------------------
@@ -298,6 +331,8 @@ class Governor:
         self._condition = kept
         self._rest_left_s = self.resting_s
         self._loaded.set()
+        for warning in _standing(self._channel.name, kept):
+            self._observe(warning)
 
     async def run(self) -> None:
         """Keep the condition whenever it changes, and the stopwatch now and then, until cancelled."""
@@ -309,13 +344,23 @@ class Governor:
             if begun == self._begun and condition == replace(kept, running_us=condition.running_us):
                 continue  # nothing happened but time
             try:
-                await self._store.keep(self._channel.name, condition)
+                await self.keep()
                 kept, begun = condition, self._begun
-                await self._revive(condition.breaker)
             except StoreError as error:
                 self._observe(StoreTrouble("keeping a channel's condition", str(error)))
                 await self._clock.sleep(_STORE_PAUSE_S)
                 self._unkept.set()
+
+    async def keep(self) -> None:
+        """Keep the condition as it is, after what has to be done for it. Raises :class:`StoreError`."""
+        if not self._loaded.is_set():
+            return  # it is not known yet: a relay that is stopped while it starts must not forget a pause
+        owed = self._owed
+        await self._revive(owed)
+        await self._revive(self._condition.breaker)
+        await self._store.keep(self._channel.name, self.condition)
+        if self._owed is owed:
+            self._owed = Breaker()
 
     async def _revive(self, breaker: Breaker) -> None:
         """The orders that were refused before it was known that the channel is wrong are no dead letters."""
@@ -345,7 +390,7 @@ class Governor:
         ran_s = max(0.0, passed_s - self._rest_left_s)
         self._rest_left_s = max(0.0, self._rest_left_s - passed_s)
         condition = self._condition
-        if ran_s <= 0 or condition.pause is not None or condition.breaker.stands:
+        if ran_s <= 0 or not condition.runs:
             return
         ran_us = round(min(ran_s, _TICK_MAX_S) * instant.SECOND)
         self._condition = replace(condition, running_us=condition.running_us + ran_us)
@@ -356,6 +401,23 @@ class Governor:
             await self._read_secrets()
         except ValueError as error:
             self._observe(Warned(f"the secrets of channel {self._channel.name} cannot be read again", str(error)))
+
+
+def _resumed(condition: Condition, now: Instant) -> Condition:
+    return replace(condition, pause=None, tempo=condition.tempo.rested(), breaker=condition.breaker.resumed(now=now))
+
+
+def _standing(channel: str, kept: Condition) -> Iterator[Warned]:
+    """What a relay that starts again should say of a channel that stands."""
+    if kept.pause is not None:
+        said = f"channel {channel} is paused by {kept.pause.by} since {instant.iso(kept.pause.since)}: {kept.pause.why}"
+        yield Warned(said, f"order-relay resume {channel}")
+    if kept.breaker.stands and kept.breaker.cause is not None:
+        cause = kept.breaker.cause
+        yield Warned(
+            f"channel {channel} is {kept.breaker.circuit}: {cause.code}",
+            "it is tried again now with one order; order-relay status says what to do",
+        )
 
 
 def _parked(outcome: Outcome) -> Outcome:

@@ -8,6 +8,9 @@ from relay.core.delivery import State
 from relay.core.order import Disposition, Order
 from relay.store import Event, Timeline
 
+SENDING = "sending"
+"""How a channel is that keeps no order waiting."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -39,8 +42,11 @@ def of_event(event: Event, timeline: Timeline | None) -> Place:
     return Place("waiting", f"sent after revision {in_flight}, which is being sent")
 
 
-def of_order(order: Order) -> Place:
-    """Where an order's newest revision is, and why it is there."""
+def of_order(order: Order, channel_state: str | None = SENDING) -> Place:
+    """Where an order's newest revision is, and why it is there.
+
+    ``channel_state``: how its channel is, as far as it keeps an order waiting; ``None``: there is no such channel.
+    """
     if order.lease is not None:
         return Place("in flight", f"revision {order.lease.revision} is being sent")
     cause = "" if order.cause is None else f"{order.cause.code}: {order.cause.message}"
@@ -51,15 +57,25 @@ def of_order(order: Order) -> Place:
             return Place("delivered", f"Jetti has revision {order.delivered_revision}")
         case State.WAITING:
             last = f"; last: {cause}" if cause else ""
-            return Place("waiting", f"due since {instant.iso(order.due_at)} in lane {order.lane}{last}")
+            words = f"due since {instant.iso(order.due_at)} in lane {order.lane}{last}"
+            return Place("waiting", words + _kept_by(order.channel, channel_state))
         case State.SLEEPING:
-            return Place("sleeping", f"attempt {order.attempts + 1} at {instant.iso(order.due_at)}; last: {cause}")
+            words = f"attempt {order.attempts + 1} at {instant.iso(order.due_at)}; last: {cause}"
+            return Place("sleeping", words + _kept_by(order.channel, channel_state))
         case State.DEAD:
             return Place("dead", f"needs a person: {cause}")
         case State.HELD | State.DISCARDED:
             return Place(order.state.value, cause)
 
 
+def _kept_by(channel: str, state: str | None) -> str:
+    """What its channel has to do with an order's waiting."""
+    if state == SENDING:
+        return ""
+    return f"; channel {channel} {'is not configured' if state is None else _CHANNEL.get(state, f'is {state}')}"
+
+
+_CHANNEL = {"open": "is not sent to, its circuit is open", "resting": "rests, Jetti throttled"}
 _WORDS = {
     Disposition.STALE: "older than what was accepted before it: kept, never sent",
     Disposition.UNCHANGED: "changes nothing that Jetti sees: kept, not sent",

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from heapq import merge
 from itertools import islice
 
+import zstandard
+
 from relay.core.backlog import Waiting
 from relay.core.condition import Condition, decode
 from relay.core.delivery import Lane, State
@@ -179,9 +181,17 @@ def lost(reader: Reader, after: int, limit: int, selection: Selection) -> Sequen
     query = f"""SELECT {EVENTS}, body, headers FROM events INDEXED BY events_lost LEFT JOIN bodies ON event_id = id
                 WHERE {where} AND id > ? ORDER BY id LIMIT ?"""  # noqa: S608
     return [
-        LostEvent(event_of(row), b"" if body is None else unpacked(body), headers_of(headers))
+        LostEvent(event_of(row), _readable(body), headers_of(headers))
         for *row, body, headers in reader.execute(query, (*asked, after, limit))
     ]
+
+
+def _readable(body: bytes | None) -> bytes:
+    """Nothing, where a body is damaged: one must not keep the others from being read."""
+    try:
+        return b"" if body is None else unpacked(body)
+    except zstandard.ZstdError:
+        return b""
 
 
 def count_lost(reader: Reader, limit: int) -> int:
