@@ -194,7 +194,7 @@ async def test_status_says_when_the_backlog_will_be_gone_pauses_included(tmp_pat
         await desk.attempts(1)
         channel = (await desk.get("/api/status")).json["channels"]["main"]
 
-    assert channel["orders"]["sleeping"] == 1
+    assert channel["orders"]["waiting"] + channel["orders"]["sleeping"] == 1
     assert (channel["state"], channel["resting_cause"]["code"]) == ("resting", "api.errors.unknown")
     assert 90 < channel["resting_s"] <= channel["drain_s"] <= 101
 
@@ -379,6 +379,40 @@ async def test_a_channel_that_is_not_there_is_refused_with_those_that_are(desk: 
     assert "main" in answer.json["detail"]
 
 
+async def test_a_channel_that_is_paused_is_not_paused_again(desk: Desk) -> None:
+    await desk.post(PAUSE, **WHO)
+    again = await desk.post(PAUSE, by="bob", why="another")
+
+    assert (again.status, again.type) == (409, "already-paused")
+    assert re.fullmatch(
+        r"channel main is already paused by ada since \S+ \d\d:\d\d UTC: a migration", again.json["detail"]
+    )
+    assert len((await desk.get("/api/deeds")).json["deeds"]) == 1
+
+
+async def test_an_order_that_waits_for_a_paused_channel_says_so(desk: Desk) -> None:
+    await desk.post(PAUSE, **WHO)
+    await desk.shop.send(shopify_order(1001))
+    order = (await desk.get("/api/orders/1")).json["order"]
+    (found,) = (await desk.get("/api/orders?reference=1001")).json["orders"]
+
+    assert (order["place"], order["channel_state"], found["channel_state"]) == ("waiting", "paused", "paused")
+    assert order["why"].endswith("; channel main is paused")
+
+
+async def test_an_open_channel_names_the_newest_order_that_came_to_no_answer(tmp_path: Path) -> None:
+    channels = {"main": {"async_url": "http://127.0.0.1:9/", "breaker": {"failures": 2}}}
+    async with relay_running(tmp_path, channels=channels) as (relay, jetti), Shop(relay.public_url) as shop:
+        desk = Desk(relay, jetti, shop)
+        for number in (1001, 1002):
+            await shop.send(shopify_order(number))
+        await relay.happenings.until(lambda: bool(relay.happenings.of(CircuitMoved)))
+        channel = (await desk.get("/api/status")).json["channels"]["main"]
+
+    assert channel["state"] == "open"
+    assert channel["latest_order"]["reference"] in ("#1001", "#1002")
+
+
 async def test_a_pause_needs_a_reason_and_a_resume_none(desk: Desk) -> None:
     assert (await desk.post(PAUSE, by="ada", why=" ")).type == "invalid-request"
     assert (await desk.post(RESUME, by="ada")).status == 200
@@ -506,7 +540,7 @@ async def test_named_orders_are_replayed_at_once_and_what_cannot_be_is_said(morg
     assert morgue.desk.jetti.account.sale("1001") is not None
     assert await morgue.codes() == {"api.sale.invalid": 2, "unmappable": 1, "no_order": 1}
     (deed,) = (await morgue.desk.get("/api/deeds")).json["deeds"]
-    assert (deed["by"], deed["what"], deed["about"]) == ("ada", "replay", "orders 1, 99, event 5")
+    assert (deed["by"], deed["what"], deed["about"]) == ("ada", "replay", "order:1, order:99, event:5")
 
 
 async def test_a_selection_is_replayed_in_the_lane_behind_live_traffic(morgue: Morgue) -> None:

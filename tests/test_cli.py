@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -20,11 +21,12 @@ from typer.core import TyperGroup
 from relay.app import VERSION
 from relay.cli import app
 from relay.clock import SystemClock
-from relay.core.events import AttemptMade, ChannelThrottled, CircuitMoved, EventFound
+from relay.core.events import AttemptMade, ChannelThrottled, CircuitMoved, DoorMoved, EventFound
 from relay.sandbox import Fault, SandboxSettings, sandbox
 from tests.fakes import SHOP_SECRET, TILL_SECRET, Shop, Wire, fetched, manual_sale, request, shopify_order
 from tests.running import (
     ASYNC_PATH,
+    SHOP,
     UNLIMITED,
     Finished,
     RunningRelay,
@@ -313,14 +315,78 @@ async def test_status_says_why_a_channel_is_halted_and_what_to_correct(tmp_path:
 
     assert "main (async): halted" in said.out
     assert re.search(
-        r"halted since [^:]*\d\d:\d\d UTC: api\.errors\.unauthorized: The hash is wrong\. Correct "
-        r"channels\.main\.webhook_hash \(a secret file is read again; anything else needs a restart\), then: "
-        r"order-relay resume main\. Tried again with one order in \S+ s failing since [^:]*\d\d:\d\d UTC "
-        r"\(1 attempt; 1 order will be tried again\)",
+        r"halted since [^:]*\d\d:\d\d UTC: 401 api\.errors\.unauthorized: The hash is wrong\. Correct "
+        r"channels\.main\.webhook_hash \(this needs a restart, unless it is in a file\), then: "
+        r"order-relay resume main\. Tried again with one order in \d+ s \(runbook: channel-halted\) "
+        r"failing since [^:]*\d\d:\d\d UTC \(1 attempt\); all that waits will be sent",
         flat(said.out),
     )
     assert "backlog gone in unknown while nothing gets through" in flat(said.out)
     assert fits(said.out)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("title", ["api.errors.unknown", "api.odd"])
+async def test_a_refused_credential_is_told_by_its_status_whatever_the_title_says(
+    tmp_path: Path, status: int, title: str
+) -> None:
+    secret = tmp_path / "hash"
+    secret.write_text(UNLIMITED.webhook_hash)
+    channels = {"main": {"webhook_hash": None, "webhook_hash_file": str(secret)}}
+    jetti = SandboxSettings(async_rate=None, faults=(Fault(status=status, title=title),))
+    async with relay_running(tmp_path, jetti=jetti, channels=channels) as (relay, _), Shop(relay.public_url) as shop:
+        await shop.send(shopify_order(1001))
+        await relay.happenings.until(lambda: bool(relay.happenings.of(CircuitMoved)))
+        said = flat((await Desk(relay, shop, tmp_path).command("status")).out)
+
+    assert f"{status} {title}: " in said
+    assert "Correct the file of channels.main.webhook_hash_file (it is read again), then: order-relay resume" in said
+
+
+async def test_a_halt_is_looked_at_and_ended_while_its_secret_file_is_missing(tmp_path: Path) -> None:
+    secret = tmp_path / "hash"
+    secret.write_text("wrong")
+    channels = {"main": {"webhook_hash": None, "webhook_hash_file": str(secret)}}
+    async with relay_running(tmp_path, channels=channels) as (relay, _), Shop(relay.public_url) as shop:
+        desk = Desk(relay, shop, tmp_path)
+        await shop.send(shopify_order(1001))
+        await relay.happenings.until(lambda: bool(relay.happenings.of(CircuitMoved)))
+        secret.unlink()
+        status, dead = await desk.command("status"), await desk.command("dead", "list")
+        resumed = await desk.command("resume", "main")
+        nothing_else = await command("status", "--url", relay.private_url, folder=tmp_path)
+
+    assert (status.code, dead.code, nothing_else.code) == (0, 0, 0)
+    assert resumed.code == 1
+    assert flat(resumed.err).startswith("error: channel main is as it was: ")
+    assert str(secret) in resumed.err.replace("\n", "")
+
+
+async def test_asking_needs_the_relays_own_token_and_says_what_is_wrong_with_its_file(tmp_path: Path) -> None:
+    private = {"token_file": str(tmp_path / "absent")}
+    tables = tables_for(NOWHERE, tmp_path, private=private, public={"listen": "nonsense"})
+    said = await command("status", "--config", str(written(tmp_path, tables)), folder=tmp_path)
+
+    assert (said.code, said.out) == (1, "")
+    assert "private.token_file" in said.err
+    assert "public.listen" not in said.err
+
+
+async def test_a_channel_halted_by_one_refusal_for_all_names_the_newest_order_that_met_it(tmp_path: Path) -> None:
+    jetti = SandboxSettings(async_rate=None, faults=(Fault(status=422),))
+    channels = {"main": {"breaker": {"refusals": 2}}}
+    async with relay_running(tmp_path, jetti=jetti, channels=channels) as (relay, _), Shop(relay.public_url) as shop:
+        desk = Desk(relay, shop, tmp_path)
+        for number in (1, 2):
+            await shop.send(shopify_order(number))
+            await relay.happenings.until(lambda: len(relay.happenings.of(AttemptMade)) >= number)  # noqa: B023
+        await relay.happenings.until(lambda: bool(relay.happenings.of(CircuitMoved)))
+        status = flat((await desk.command("status")).out)
+        order = flat((await desk.command("order", "#2")).out)
+
+    assert "The latest: order-relay order '#2'. The same refusal for order after order: correct what" in status
+    assert "; channel main is halted (order-relay status)" in order
+    assert "failed 422, Jetti answered: {" in order or "refused 422, Jetti answered: {" in order
 
 
 async def test_status_says_for_how_long_a_throttled_channel_rests_and_at_which_rate_it_goes_on(tmp_path: Path) -> None:
@@ -331,7 +397,11 @@ async def test_status_says_for_how_long_a_throttled_channel_rests_and_at_which_r
         said = await Desk(relay, shop, tmp_path).command("status")
 
     assert "main (async): resting" in said.out
-    assert re.search(r"resting for \S+ (s|min) more: api\.errors\.unknown: A fault on request", flat(said.out))
+    assert re.search(
+        r"resting for \d+ (s|min) more: 429 api\.errors\.unknown: A fault on request\. Goes on by itself; at once: "
+        r"order-relay resume main \(runbook: channel-throttled\)",
+        flat(said.out),
+    )
     assert "500 of 1000 requests/s" in said.out
 
 
@@ -343,9 +413,39 @@ async def test_status_says_since_when_a_channel_fails_and_what_is_tried_again(tm
         said = await Desk(relay, shop, tmp_path).command("status")
 
     assert re.search(
-        r"failing since \S+ UTC: connect: .* \(\d+ attempts?; 1 order will be tried again\)", flat(said.out)
+        r"failing since \S+ UTC: connect: .* \(\d+ attempts?\); all that waits will be sent", flat(said.out)
     )
     assert fits(said.out)
+
+
+async def test_status_says_that_an_open_circuit_does_not_send_and_what_ends_it(tmp_path: Path) -> None:
+    channels = {"main": {"async_url": NOWHERE + ASYNC_PATH, "breaker": {"failures": 1}}}
+    async with relay_running(tmp_path, channels=channels) as (relay, _), Shop(relay.public_url) as shop:
+        await shop.send(shopify_order(1001))
+        await relay.happenings.until(lambda: bool(relay.happenings.of(CircuitMoved)))
+        said = await Desk(relay, shop, tmp_path).command("status")
+
+    assert "main (async): circuit open, not sending" in said.out
+    assert "The latest: order-relay order '#1001'." in flat(said.out)
+    assert flat(said.out).count("closes by itself when that is answered; at once: order-relay resume main") == 1
+    assert "(runbook: circuit-open)" in flat(said.out)
+    assert fits(said.out)
+
+
+async def test_status_says_once_which_limit_is_reached_and_whom_that_concerns(tmp_path: Path) -> None:
+    storefronts = {"shop": SHOP}
+    channels = {"main": {"async_url": NOWHERE + ASYNC_PATH, "backlog_max": 1}}
+    async with (
+        relay_running(tmp_path, channels=channels, storefronts=storefronts) as (relay, _),
+        Shop(relay.public_url) as shop,
+    ):
+        await shop.send(shopify_order(1001))
+        await relay.happenings.until(lambda: bool(relay.happenings.of(DoorMoved)))
+        said = flat((await Desk(relay, shop, tmp_path).command("status")).out)
+
+    assert said.count("order waits for channel main") == 1
+    assert "not ready: every storefront is refused 1 order waits for channel main, 1 may" in said
+    assert "that is 100%; shop is refused (storefronts.shop.refuse_at; runbook: backlog-limit)" in said
 
 
 async def test_status_as_json_is_what_the_api_says(desk: Desk) -> None:
@@ -380,8 +480,8 @@ async def test_order_numbers_the_events_so_that_another_row_can_name_one(desk: D
 async def test_order_says_the_cause_once_and_every_time_in_one_form(desk: Desk) -> None:
     said = flat((await desk.command("order", "1002")).out)
 
-    assert said.startswith("#1002 of shop, id 1002 now dead: api.errors.unknown when")
-    assert said.count("A fault on request") == 1
+    assert said.startswith("#1002 of shop, id 1002 now dead: 422 api.errors.unknown when")
+    assert said.partition("Jetti answered")[0].count("A fault on request") == 1
     assert not re.search(r"\d{4}-\d\d-\d\dT", said)
 
 
@@ -400,10 +500,10 @@ async def test_dead_list_shows_causes_first_with_what_to_do_and_then_what_needs_
     assert re.search(r"count cause channel storefront since \(UTC\) ─+ 1 api\.errors\.unknown main shop \d\d-", found)
     assert "1 × api.errors.unknown: Jetti refuses what the order says." in found
     assert "then: order-relay dead replay --code api.errors.unknown" in found
-    assert "1 × no_order: The storefront sent something else than an order" in found
+    assert "1 × no_order: No order can be read from it: take include_fields off" in found
     assert "1 × unmappable: No sale can be made of it" in found
     assert re.search(r"\d\d-\d\d \d\d:\d\d:\d\d event:\d+ shop not an order", found)
-    assert re.search(r"\d\d-\d\d \d\d:\d\d:\d\d #1002 shop api.errors.unknown: A fault on request", found)
+    assert re.search(r"\d\d-\d\d \d\d:\d\d:\d\d #1002 shop 422 api.errors.unknown: A fault on request", found)
     assert "1 event from which no order could be read; see: order-relay dead list" in status.out
 
 
@@ -442,9 +542,12 @@ async def test_dead_show_has_the_cause_and_what_jetti_answered_and_the_content_o
     plain = await desk.command("dead", "show", "1002")
     raw = await desk.command("dead", "show", "#1002", "--raw")
 
-    assert (plain.code, fits(plain.out.partition("Jetti answered")[0])) == (0, True)
-    assert "cause: api.errors.unknown: A fault on request" in plain.out
-    assert "refused 422, Jetti answered: {" in plain.out
+    assert (plain.code, fits(plain.out)) == (0, True)
+    assert "refused 422, Jetti answered:\n  {\n    " in plain.out
+    assert flat(plain.out).count("A fault on request") == 2  # of the attempt, and in what Jetti answered
+    assert flat(plain.out).endswith(
+        "then: order-relay dead replay '#1002', or: order-relay dead discard '#1002' --why …"
+    )
     assert without(PERSONAL, plain.out)
     assert "Ledger Lane" in raw.out
     assert '"externalId": "1002"' in raw.out
@@ -456,7 +559,53 @@ async def test_dead_show_of_an_event_has_its_reasons(desk: Desk) -> None:
     said = await desk.command("dead", "show", f"event:{event['event']}", "--raw")
 
     assert said.out.startswith(f"event:{event['event']} of shop, topic orders/create\nbody: not an order")
-    assert said.out.endswith("body\n[]\n")
+    assert "body\n[]\n" in said.out
+    assert f"order-relay dead replay event:{event['event']}, or: order-relay dead discard event:" in flat(said.out)
+
+
+async def test_dead_show_says_the_reasons_of_an_order_once(desk: Desk) -> None:
+    await desk.shop.send(shopify_order(1004, line_items=None))
+    await desk.relay.happenings.until(lambda: bool(desk.relay.happenings.of(EventFound)))
+    said = flat((await desk.command("dead", "show", "1004")).out)
+
+    assert said.count("the webhook is trimmed") == 1
+    assert "needs a person: unmappable /line_items: the webhook is trimmed" in said
+
+
+async def test_an_event_is_looked_at_and_when_it_still_is_no_order_said_so(desk: Desk) -> None:
+    await desk.shop.send(b"[]")
+    (event,) = (await fetched(desk.relay.private_url + "/api/dead-letters?code=no_order")).json["dead_letters"]
+    name = f"event:{event['event']}"
+    looked = await desk.command("order", name)
+    replayed = await desk.command("dead", "replay", name)
+    every = await desk.command("dead", "replay", "--code", "no_order", "--yes")
+    discarded = await desk.command("dead", "discard", name, "#1002", "--why", "x")
+    again = await desk.command("dead", "replay", name)
+
+    assert (looked.code, looked.out.startswith(f"{name} of shop")) == (0, True)
+    assert (replayed.code, replayed.out) == (1, "")
+    assert flat(replayed.err).startswith(f"error: {name}: still no order can be read from it: not an order: ")
+    assert flat(replayed.err).endswith(f"order-relay dead discard {name} --why …")
+    assert (every.code, every.out.splitlines()[0]) == (1, "replayed none")
+    assert flat(discarded.out) == (
+        "2 dead letters discarded; a change of mind: order-relay dead replay '#1002'. "
+        "An event that is discarded cannot be taken back"
+    )
+    assert again.code == 1
+    assert flat(again.err).startswith(f"error: {name} is no dead letter: an order was read from it, it was discarded")
+
+
+async def test_an_order_may_be_named_by_its_number(desk: Desk) -> None:
+    said = await desk.command("order", "order:1")
+
+    assert said.out.startswith("#1001 of shop")
+
+
+@pytest.mark.parametrize(("option", "there"), [("--channel", "main"), ("--storefront", "shop, till")])
+async def test_dead_list_of_what_is_not_there_says_what_is(desk: Desk, option: str, there: str) -> None:
+    said = await desk.command("dead", "list", option, "nix")
+
+    assert (said.code, said.err) == (1, f"error: no {option[2:]} 'nix'; there are: {there}\n")
 
 
 @pytest.mark.parametrize(
@@ -464,8 +613,8 @@ async def test_dead_show_of_an_event_has_its_reasons(desk: Desk) -> None:
     [
         ("#1001", "#1001 is no dead letter: #1001 of shop is delivered"),
         ("#4711", "no order '#4711'"),
-        ("event:1", "no dead letter is such an event"),
-        ("order:99", "no such order"),
+        ("event:1", "event:1 is no dead letter"),
+        ("order:99", "there is no order:99"),
     ],
 )
 @pytest.mark.parametrize("command", ["show", "replay", "discard"])
@@ -477,6 +626,7 @@ async def test_what_is_no_dead_letter_is_neither_shown_replayed_nor_discarded(
 
     assert (said.code, said.out) == (1, "")
     assert words in flat(said.err)
+    assert "/api/" not in said.err
 
 
 async def test_a_reference_that_may_be_several_orders_is_refused_with_the_list(tmp_path: Path) -> None:
@@ -533,7 +683,7 @@ async def test_a_bulk_replay_is_not_begun_where_nobody_can_be_asked(desk: Desk) 
     said = await desk.command("dead", "replay", "--all")
 
     assert (said.code, said.out) == (2, "")
-    assert "--yes" in said.err
+    assert "add --yes" in flat(said.err)
     assert (await fetched(desk.relay.private_url + "/api/replays")).json == {"replays": []}
 
 
@@ -572,14 +722,19 @@ async def test_a_discarded_dead_letter_is_gone_from_the_list_and_says_who_and_wh
 
 async def test_pause_and_resume_say_what_they_did_and_status_who_paused(desk: Desk) -> None:
     paused = await desk.command("pause", "main", "--why", "a [bold]migration", "--by", "ada")
+    twice = await desk.command("pause", "main", "--why", "another", "--by", "bob")
     status = await desk.command("status")
     resumed = await desk.command("resume", "main")
     again = await desk.command("resume", "main", "--json")
 
     assert (paused.code, flat(paused.out)) == (0, "main is paused, and stays so until: order-relay resume main")
+    assert twice.code == 1
+    assert re.search(r"error: channel main is already paused by ada since \S+ \S+ UTC: a \[bold\]", flat(twice.err))
     assert "main (async): paused" in status.out
     assert re.search(
-        r"paused by ada since \S+ UTC: a \[bold\]migration\. To go on: order-relay resume main", flat(status.out)
+        r"paused by ada since \S+ UTC: a \[bold\]migration\. To go on: order-relay resume main \(runbook: "
+        r"channel-paused\)",
+        flat(status.out),
     )
     assert fits(status.out)
     assert (resumed.code, resumed.out.startswith("main is sending.")) == (0, True)
@@ -674,7 +829,7 @@ async def test_check_says_ok_of_everything_it_looked_at(tmp_path: Path) -> None:
     assert {line.split()[0] for line in text.out.splitlines() if line[0] != " "} == {"ok"}
     assert "can be reached; the hash is only tried by sending a sale" in flat(text.out)
     assert "404" not in text.out
-    assert {finding["what"] for finding in json.loads(found.out)} == {"configuration", "store", "channels.main"}
+    assert {finding["what"] for finding in json.loads(found.out)} == {"configuration", "store", "disk", "channels.main"}
     assert without(SECRETS, text.out, text.err, found.out)
 
 
@@ -692,6 +847,19 @@ async def test_check_fails_when_the_store_cannot_be_opened(tmp_path: Path) -> No
 
     assert said.code == 1
     assert [f["ok"] for f in json.loads(said.out) if f["what"] == "store"] == [False]
+
+
+@pytest.mark.parametrize(("share", "code", "mark"), [(1.5, 1, "FAIL"), (0.75, 0, "warn"), (0.01, 0, "ok ")])
+async def test_check_looks_at_the_room_on_the_disk(tmp_path: Path, share: float, code: int, mark: str) -> None:
+    reserve = int(shutil.disk_usage(tmp_path).free * share)
+    store = {"disk_free_min_bytes": reserve}
+    async with sandbox(UNLIMITED) as jetti:
+        config = str(written(tmp_path, tables_for(jetti.url, tmp_path, store=store)))
+        said = await command("check", "--config", config, folder=tmp_path)
+
+    assert said.code == code
+    assert re.search(rf"^{mark} +disk: ", said.out, re.MULTILINE)
+    assert "(store.disk_free_min_bytes)" in flat(said.out)
 
 
 async def test_check_beside_the_relay_that_has_the_store_says_which_it_is(tmp_path: Path) -> None:

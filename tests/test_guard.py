@@ -90,7 +90,7 @@ async def test_as_the_disk_fills_those_that_send_it_again_are_refused_first() ->
     assert watch.guard.all_refused() is None
     assert await watch.refused(free=100) == dict.fromkeys(GATES, "disk-full")
     assert watch.guard.all_refused() == (
-        "100 bytes of the disk are free; 100 bytes are kept (store.disk_free_min_bytes)"
+        "100 bytes of the store's disk are free, 100 bytes are to stay free (store.disk_free_min_bytes)"
     )
     assert watch.moves == [("disk", ("own", "shop")), ("disk", ("own", "shop", "woo"))]
 
@@ -102,7 +102,7 @@ async def test_as_a_backlog_fills_only_its_own_storefronts_are_refused() -> None
     assert await watch.refused(waiting={"main": 100, "trial": 79}) == {"shop": "backlog-full", "woo": "backlog-full"}
     (first, second) = [move for move in watch.told if isinstance(move, DoorMoved)]
     assert first == DoorMoved(
-        "backlog", ("shop",), "80 orders wait for channel main; 100 may (channels.main.backlog_max)"
+        "backlog", ("shop",), "80 orders wait for channel main, 100 may (channels.main.backlog_max)"
     )
     assert second.storefronts == ("shop", "woo")
 
@@ -115,7 +115,7 @@ async def test_everybody_is_let_in_again_by_itself_and_nobody_flaps() -> None:
     assert await watch.refused(free=132) == {}
     assert await watch.refused(free=130) == {}
     assert watch.moves == [("disk", ("own", "shop")), ("disk", ())]
-    assert "132 bytes of the disk are free" in [move.words for move in watch.told if isinstance(move, DoorMoved)][1]
+    assert "132 bytes of the store's disk" in [move.words for move in watch.told if isinstance(move, DoorMoved)][1]
 
 
 async def test_a_measurement_that_fails_refuses_nobody_is_told_once_and_tried_again() -> None:

@@ -120,6 +120,12 @@ def test_the_line_of_an_event_has_everything_in_it() -> None:
     }  # fmt: skip
 
 
+def test_a_rate_is_written_without_the_noise_of_its_arithmetic() -> None:
+    (line,) = lines(ChannelThrottled("main", 1.1 + 2.2, Cause("http_429", "too fast", 429), 4.500000000000002))
+
+    assert (line["seconds"], line["rate"]) == (3.3, 4.5)
+
+
 def test_an_event_from_which_no_order_can_be_read_is_a_warning_with_its_reasons() -> None:
     accepted = EventAccepted("shop", "", Disposition.QUARANTINED, 1, None, None, None, None, 9, 0.0021, (
         Reason("/id", "expected the order's id"), Reason("", "not an order")))  # fmt: skip

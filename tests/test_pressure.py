@@ -72,12 +72,13 @@ def test_one_limits_refusal_makes_no_other_one_stickier() -> None:
 
 def test_the_words_have_what_there_is_and_what_there_may_be_and_the_key() -> None:
     assert of_disk(212_345_678, 268_435_456).words == (
-        "212.3 MB of the disk are free; 268.4 MB are kept (store.disk_free_min_bytes)"
+        "212.3 MB of the store's disk are free, 268.4 MB are to stay free (store.disk_free_min_bytes)"
     )
-    assert of_disk(1_500_000_000_000, 999).words.startswith("1.5 TB of the disk are free; 999 bytes are kept")
+    assert of_disk(1_500_000_000_000, 999).words.startswith("1.5 TB of the store's disk are free, 999 bytes are to")
     assert of_backlog("main", 9_876_543, 10_000_000).words == (
-        "9,876,543 orders wait for channel main; 10,000,000 may (channels.main.backlog_max)"
+        "9,876,543 orders wait for channel main, 10,000,000 may (channels.main.backlog_max)"
     )
+    assert of_backlog("main", 1, 20).words == "1 order waits for channel main, 20 may (channels.main.backlog_max)"
     assert of_queue(0.834).words == "83% of the commit queue is in use (public.queue_max)"
 
 

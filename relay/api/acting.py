@@ -12,6 +12,7 @@ from relay.api.answers import json
 from relay.api.looking import find_lost
 from relay.api.view import View
 from relay.clock import Clock
+from relay.core import instant
 from relay.core.delivery import State
 from relay.core.events import Observer, PersonActed
 from relay.core.problem import Problem
@@ -37,6 +38,12 @@ class Acting:
         name = self._channel(request)
         standing = await asked.body(request, asked.Standing)
         asked.say_why(standing)
+        pause = self._view.channels()[name].condition.pause
+        if pause is not None:
+            since = instant.iso(pause.since)[:16].replace("T", " ")
+            raise Problem(
+                409, "already-paused", f"channel {name} is already paused by {pause.by} since {since} UTC: {pause.why}"
+            )
         return await self._move(name, self._hands.pause, standing)
 
     async def resume(self, request: web.Request) -> web.Response:
@@ -100,7 +107,7 @@ class Acting:
         deed = self._deed(wanted, "replay", selected)
         selection = wanted.selection(deed.at)
         if not await self._store.dead_letters(1, selection):
-            raise Problem(404, "no-dead-letters", f"no dead letter has {selected}: see /api/dead-letters/groups")
+            raise Problem(404, "no-dead-letters", f"no dead letter has {selected}")
         replay = await self._store.begin_replay(selection, deed)
         self._hands.replay_begun()
         self._tell(deed)
@@ -132,13 +139,13 @@ _DEAD = frozenset({State.DEAD})
 
 
 def _named(orders: Sequence[int], events: Sequence[int]) -> str:
-    """``order 17``, ``orders 17, 18 and 30 more, event 4``."""
+    """As the commands take them: ``order:17``, ``order:17, order:18 and 30 more, event:4``."""
     parts = []
     for what, ids in (("order", orders), ("event", events)):
         if ids:
-            some = ", ".join(map(str, ids[:_NAMED_MAX]))
+            some = ", ".join(f"{what}:{one}" for one in ids[:_NAMED_MAX])
             more = f" and {len(ids) - _NAMED_MAX} more" if len(ids) > _NAMED_MAX else ""
-            parts.append(f"{what}{'s' if len(ids) > 1 else ''} {some}{more}")
+            parts.append(f"{some}{more}")
     return ", ".join(parts)
 
 

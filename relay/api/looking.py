@@ -4,7 +4,7 @@ from aiohttp import web
 
 from relay.api import asked, shown
 from relay.api.answers import json
-from relay.api.view import View
+from relay.api.view import ChannelView, View
 from relay.clock import Clock
 from relay.core import instant
 from relay.core.delivery import State
@@ -61,6 +61,7 @@ class Looking:
                 },
                 "channels": {
                     name: shown.channel(name, channel, tally, oldest, now)
+                    | {"latest_order": await self._latest(channel)}
                     for name, channel in self._view.channels().items()
                 },
                 "limits": [shown.limit(limit) for limit in limits],
@@ -70,25 +71,31 @@ class Looking:
             }
         )
 
+    async def _latest(self, channel: ChannelView) -> shown.Shown | None:
+        """The newest of the orders for which a channel is open, or is halted after one refusal for all of them."""
+        order_id = channel.latest_order_id
+        timeline = None if order_id is None else await self._store.timeline(order_id, limit=1)
+        return None if timeline is None else shown.name_of(timeline.order)
+
     # -- orders ----------------------------------------------------------------------------------------------------
 
     async def orders(self, request: web.Request) -> web.Response:
         """Orders by reference or external id."""
         reference = request.query.get("reference", "").strip()
         if not reference or not reference.isprintable():
-            raise Problem(400, "no-reference", "say which order: /api/orders?reference=%231001")
+            raise Problem(400, "no-reference", "say which order: ?reference=%231001")
         found = await self._store.find(reference, _FOUND_MAX)
         if not found and not reference.startswith("#"):
             found = await self._store.find(f"#{reference}", _FOUND_MAX)
-        return json({"orders": [shown.order(order) for order in found]})
+        return json({"orders": [shown.order(order, self._view.channels()) for order in found]})
 
     async def order(self, request: web.Request) -> web.Response:
         """One order's timeline, by the relay's own id; with ``raw=true`` what is in it, too."""
         order_id = asked.whole(request.match_info["id"])
         timeline = None if order_id is None else await self._store.timeline(order_id)
         if timeline is None or order_id is None:
-            raise Problem(404, "unknown-order", "no such order: look it up with /api/orders?reference=…")
-        found = shown.timeline(timeline)
+            raise Problem(404, "unknown-order", f"there is no order:{request.match_info['id'][:20]}")
+        found = shown.timeline(timeline, self._view.channels())
         if asked.raw(request):
             event_id = timeline.order.event_id
             found["body"] = shown.content_of(None if event_id is None else await self._store.body(event_id))
@@ -100,10 +107,12 @@ class Looking:
     async def dead_letters(self, request: web.Request) -> web.Response:
         """What needs a person."""
         dead = await self._store.dead_letters(asked.limit(request, 100), asked.selection(request))
+        channels = self._view.channels()
         return json(
             {
                 "dead_letters": [
-                    shown.order(letter) if isinstance(letter, Order) else shown.event(letter, None) for letter in dead
+                    shown.order(letter, channels) if isinstance(letter, Order) else shown.event(letter, None)
+                    for letter in dead
                 ]
             }
         )
@@ -116,7 +125,11 @@ class Looking:
         """An event from which no order could be read; with ``raw=true`` what is in it, too."""
         found = await find_lost(self._store, asked.whole(request.match_info["id"]))
         if found is None:
-            raise Problem(404, "unknown-event", "no dead letter is such an event: see /api/dead-letters")
+            raise Problem(
+                404, "unknown-event",
+                f"event:{request.match_info['id'][:20]} is no dead letter: an order was read from it, it was "
+                "discarded, or there is none",
+            )  # fmt: skip
         return json(shown.lost(found, raw=asked.raw(request)))
 
     # -- what is being done, and was done --------------------------------------------------------------------------
@@ -132,7 +145,7 @@ class Looking:
         for replay in await self._store.replays(_REPLAYS_MAX):
             if replay.id == replay_id:
                 return json({"replay": shown.replay(replay)})
-        raise Problem(404, "unknown-replay", "no such replay: see /api/replays")
+        raise Problem(404, "unknown-replay", "there is no such replay")
 
     async def deeds(self, request: web.Request) -> web.Response:
         """What persons did, newest first."""

@@ -64,15 +64,25 @@ def limit(view: LimitView) -> Shown:
     }
 
 
-def order(known: Order) -> Shown:
-    """One order, and where it is."""
-    place = of_order(known)
+def name_of(known: Order) -> Shown:
+    """What an order is called."""
     return {
         "id": known.id,
         "storefront": known.storefront,
         "external_id": known.external_id,
         "reference": known.reference,
+    }
+
+
+def order(known: Order, channels: Mapping[str, ChannelView]) -> Shown:
+    """One order, and where it is. ``channels``: those there are."""
+    view = channels.get(known.channel)
+    state = None if view is None else view.state
+    place = of_order(known, state)
+    return {
+        **name_of(known),
         "channel": known.channel,
+        "channel_state": state,
         "revision": known.revision,
         "delivered_revision": known.delivered_revision,
         "state": known.state.value,
@@ -105,10 +115,10 @@ def event(known: Event, timeline: Timeline | None) -> Shown:
     }
 
 
-def timeline(known: Timeline) -> Shown:
+def timeline(known: Timeline, channels: Mapping[str, ChannelView]) -> Shown:
     """Everything that is remembered of one order, but for what is in it."""
     return {
-        "order": order(known.order),
+        "order": order(known.order, channels),
         "events": [event(one, known) for one in known.events],
         "attempts": [_attempt(one) for one in known.attempts],
     }
@@ -197,6 +207,7 @@ def _trouble(trouble: Trouble | None) -> Shown | None:
         "outcome": trouble.outcome,
         "code": trouble.cause.code,
         "message": trouble.cause.message,
+        "status": trouble.cause.status,
         "since": instant.iso(trouble.since),
         "attempts": trouble.attempts,
     }

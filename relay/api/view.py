@@ -29,6 +29,13 @@ class ChannelView:
     """What the latest attempts came to, if none of them got through."""
 
     @property
+    def latest_order_id(self) -> int | None:
+        """The newest of the orders whose failures opened the circuit, or whose refusals halted the channel."""
+        breaker = self.condition.breaker
+        met = {Circuit.CLOSED: (), Circuit.OPEN: breaker.failed, Circuit.HALTED: breaker.refused}[breaker.circuit]
+        return met[-1] if met else None
+
+    @property
     def state(self) -> str:
         """The one word: ``paused``, ``halted``, ``open``, ``resting`` or ``sending``; the first that is true."""
         if self.condition.pause is not None:

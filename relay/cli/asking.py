@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,9 +14,15 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import typer
 
-from relay.cli.terms import fail, settings_from
+from relay.cli.terms import fail, private_from
 
 _TIMEOUT_S = 10
+_ABOUT_WHAT_WAS_ASKED = frozenset(
+    {
+        "already-paused", "invalid-request", "no-dead-letters", "secrets-unreadable", "unknown-channel",
+        "unknown-event", "unknown-order", "unknown-replay",
+    }
+)  # fmt: skip
 _DIRECT = build_opener(ProxyHandler({}))
 """No proxy: neither the token nor the question is any of its business."""
 
@@ -49,11 +56,11 @@ def ask(
 
     With ``content`` it is told to do something: that is what it is sent.
     """
-    settings = settings_from(config)
-    if url is None and settings.private.listen.port == 0:
+    private = private_from(config).private
+    if url is None and private.listen.port == 0:
         fail("private.listen has port 0, so only the relay knows its address: give the one it printed with --url")
-    base, key = (url, "--url") if url else (f"http://{settings.private.listen}", "private.listen")
-    token = settings.private.token
+    base, key = (url, "--url") if url else (f"http://{private.listen}", "private.listen")
+    token = private.token
     headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
     data = None if content is None else json.dumps(content).encode()
     if data is not None:
@@ -63,7 +70,7 @@ def ask(
         with _DIRECT.open(request, timeout=_TIMEOUT_S) as response:
             found = json.load(response)
     except HTTPError as error:
-        fail(f"the relay at {base} answered {error.code}: {_detail(error)}")
+        fail(_refusal(base, error))
     except (URLError, HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         said = getattr(reason, "strerror", None) or reason
@@ -73,12 +80,27 @@ def ask(
     return found
 
 
-def _detail(error: HTTPError) -> str:
-    """The problem's own words, if there are any."""
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where the relay is asked."""
+
+    config: Path | None
+    url: str | None
+
+    def ask(self, path: str, member: str, content: Mapping[str, object] | None = None) -> Any:
+        """See :func:`ask`."""
+        return ask(self.config, self.url, path, member, content)
+
+
+def _refusal(base: str, error: HTTPError) -> str:
+    """The problem's own words if it is about what was asked; else who said it, and with which status, too."""
     said = None
     with suppress(HTTPException, OSError, ValueError):
         said = json.load(error)
     problem = said if isinstance(said, dict) else {}
-    nowhere = str(problem.get("type", "unknown-path")).endswith(("unknown-path", "only-post"))
-    hint = ". Is that its private listener?" if error.code in {404, 405} and nowhere else ""
-    return f"{problem.get('detail') or error.reason}{hint}"
+    kind, detail = str(problem.get("type", "")).rpartition(":")[2], problem.get("detail")
+    if detail and kind in _ABOUT_WHAT_WAS_ASKED:
+        return str(detail)
+    nowhere = error.code in {404, 405} and kind in {"", "unknown-path", "only-post"}
+    hint = ". Is that its private listener?" if nowhere else ""
+    return f"the relay at {base} answered {error.code}: {detail or error.reason}{hint}"

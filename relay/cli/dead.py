@@ -8,32 +8,32 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from relay.cli.asking import Url
+from relay.cli.asking import Desk, Url
 from relay.cli.letters import (
     Channel,
     Code,
-    Desk,
     Since,
     Storefront,
+    fail_of_left,
     ids,
-    left_of,
-    named,
+    know,
+    names_left,
+    next_step,
     print_begun,
     print_ended,
     print_groups,
     print_letters,
     query,
-    words_of,
 )
-from relay.cli.seeing import count, print_timeline
-from relay.cli.terms import By, Command, ConfigFile, Group, Json, err, fail, out, plain, say, who
+from relay.cli.named import REFERENCE_HELP, Letter, as_word, count, letters_named, words_of
+from relay.cli.terms import By, Command, ConfigFile, Group, Json, err, fail, out, say, who
+from relay.cli.timeline import print_content, print_event, print_reasons, print_timeline
 from relay.clock import SystemClock
+from relay.store import NO_ORDER
 
-_ATTEMPTS_SHOWN = 3
 _LOOK_S = 0.5
-_REFERENCE_HELP = "What the customer calls it (#1001), its external id, or event:17."
 
-References = Annotated[list[str] | None, typer.Argument(metavar="REFERENCE", help=_REFERENCE_HELP)]
+References = Annotated[list[str] | None, typer.Argument(metavar="REFERENCE", help=REFERENCE_HELP)]
 Limit = Annotated[int, typer.Option(help="How many at the most, the newest first.", min=1, max=1000)]
 
 
@@ -68,6 +68,8 @@ def list_(  # noqa: PLR0913 - one option each
     letters = [] if groups else desk.ask(f"/api/dead-letters?{criteria}", "dead_letters")["dead_letters"]
     wanted = {"code": code, "channel": channel, "storefront": storefront}
     by_cause = [g for g in by_cause if all(value in (None, g[name]) for name, value in wanted.items())]
+    if not by_cause:
+        know(desk, channel, storefront)
     if as_json:
         print(json.dumps({"groups": by_cause} if groups else {"groups": by_cause, "dead_letters": letters}, indent=2))
         return
@@ -83,7 +85,7 @@ def list_(  # noqa: PLR0913 - one option each
 
 
 def show(
-    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help=_REFERENCE_HELP)],
+    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help=REFERENCE_HELP)],
     raw: Annotated[bool, typer.Option("--raw", help="The webhook and the sale, too: personal data.")] = False,
     config: ConfigFile = None,
     url: Url = None,
@@ -91,7 +93,7 @@ def show(
 ) -> None:
     """One dead letter: its cause, its reasons, and what Jetti answered."""
     desk = Desk(config, url)
-    (letter,) = named(desk, [reference], ("dead", "discarded"))
+    (letter,) = letters_named(desk, [reference], ("dead", "discarded"))
     path = (
         f"/api/dead-letters/events/{letter.event_id}" if letter.order_id is None else f"/api/orders/{letter.order_id}"
     )
@@ -101,47 +103,38 @@ def show(
     elif letter.order_id is None:
         _print_event(found)
     else:
-        _print_order(found)
+        _print_order(found, letter.name)
 
 
 def _print_event(found: dict[str, Any]) -> None:
-    event = found["event"]
-    say(out, f" of {event['storefront']}, topic {event['topic'] or 'none'}", before=f"event:{event['event']}",
-        style="bold", hanging=2)  # fmt: skip
-    _print_reasons(event["reasons"])
+    print_event(found)
     for member in ("headers", "body"):
-        _print_content(member, found)
+        print_content(member, found)
+    say(out, next_step(NO_ORDER, "", f"event:{found['event']['event']}"), before="\nNext: ", style="bold", hanging=2)
 
 
-def _print_order(found: dict[str, Any]) -> None:
-    print_timeline(found)
-    say(out, words_of(found["order"]["cause"]), before="cause: ", style="bold", hanging=2)
+def _print_order(found: dict[str, Any], name: str) -> None:
+    order = found["order"]
+    cause, attempts = order["cause"], found["attempts"]
     reasons = [reason for event in found["events"] for reason in event["reasons"]
-               if event["revision"] == found["order"]["revision"]]  # fmt: skip
-    _print_reasons(reasons)
-    for attempt in found["attempts"][-_ATTEMPTS_SHOWN:]:
-        if attempt["excerpt"]:
-            said = f"{attempt['outcome']} {attempt['status'] or ''}, Jetti answered: "
-            say(out, attempt["excerpt"], before=said, hanging=2)
-    for member in ("body", "sale"):
-        _print_content(member, found)
-
-
-def _print_reasons(reasons: list[dict[str, Any]]) -> None:
-    for reason in reasons:
-        say(out, reason["detail"], before=f"{reason['pointer'] or 'body'}: ", hanging=2)
-
-
-def _print_content(member: str, found: dict[str, Any]) -> None:
-    if member not in found:
-        return
-    content = found[member]
-    out.print(f"\n[bold]{member}[/]")
-    if content is None:
-        out.print("not kept (any more)")
+               if event["revision"] == order["revision"]]  # fmt: skip
+    if reasons and cause:  # they are what the cause says, field by field
+        said = f": {cause['message']}"
+        events = [event | {"why": event["why"].removesuffix(said)} for event in found["events"]]
+        print_timeline(found | {"events": events})
     else:
-        text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False)
-        out.print(plain(text), soft_wrap=True)
+        print_timeline(found)
+    if reasons:
+        print_reasons(reasons)
+    elif not (attempts and cause and attempts[-1]["message"] == cause["message"]):
+        say(out, words_of(cause), before="cause: ", style="bold", hanging=2)
+    for member in ("body", "sale"):
+        print_content(member, found)
+    if order["state"] == "discarded":
+        words = f"to send it after all: order-relay dead replay {as_word(name)}"
+    else:
+        words = next_step(cause["code"] if cause else "", cause["message"] if cause else "", name)
+    say(out, words, before="\nNext: ", style="bold", hanging=2)
 
 
 def replay(  # noqa: PLR0913 - one option each
@@ -165,7 +158,9 @@ def replay(  # noqa: PLR0913 - one option each
     criteria = {"code": code, "channel": channel, "storefront": storefront, "since": since}
     given = {name: value for name, value in criteria.items() if value is not None}
     record: dict[str, object] = {"by": who(by), "why": why}
-    if bool(references) == bool(given or every):
+    if references and (given or every):
+        raise typer.BadParameter("name dead letters or select them, not both", param_hint="REFERENCE")
+    if not references and not given and not every:
         raise typer.BadParameter(
             "name dead letters, or select some with --code, --channel, --storefront, --since or --all",
             param_hint="REFERENCE",
@@ -182,18 +177,18 @@ def replay(  # noqa: PLR0913 - one option each
         print_begun(begun)
     else:
         print_ended(ended)
+    if not no_wait and not ended["revived"]:
+        raise typer.Exit(1)
 
 
 def _replay_named(desk: Desk, references: list[str], record: dict[str, object], as_json: bool) -> None:
-    letters = named(desk, references, ("dead", "discarded"))
+    letters = letters_named(desk, references, ("dead", "discarded"))
     answer = desk.ask("/api/dead-letters/replay", "replayed", ids(letters) | record)
-    left = left_of(letters, answer)
     if as_json:
         print(json.dumps(answer, indent=2))
-    elif done := len(letters) - len(left):
+    elif done := len(letters) - len(names_left(letters, answer)):
         say(out, f"{count(done, 'dead letter')} on the way again, in lane replay: order-relay order REFERENCE")
-    if left:
-        fail(f"left as they are, for what they need is not there: {', '.join(left)}. Why: order-relay dead show")
+    fail_of_left(desk, letters, answer)
 
 
 def _confirm(desk: Desk, given: dict[str, str], yes: bool) -> None:
@@ -205,7 +200,7 @@ def _confirm(desk: Desk, given: dict[str, str], yes: bool) -> None:
     most = sum(g["count"] for g in groups if all(g[name] == value for name, value in exact.items()))
     words = f"{'up to ' if 'since' in given else ''}{count(most, 'dead letter')}"
     if not sys.stdin.isatty():
-        raise typer.BadParameter(f"this replays {words}, and there is nobody to ask: say so", param_hint="--yes")
+        raise typer.BadParameter(f"this replays {words}, and there is nobody to ask: add --yes", param_hint="--yes")
     if not typer.confirm(f"Replay {words}?", err=True):
         err.print("nothing was replayed")
         raise typer.Exit(1)
@@ -231,23 +226,32 @@ def _until_ended(desk: Desk, replay: dict[str, Any]) -> dict[str, Any]:
 
 
 def discard(
-    references: Annotated[list[str], typer.Argument(metavar="REFERENCE", help=_REFERENCE_HELP)],
+    references: Annotated[list[str], typer.Argument(metavar="REFERENCE", help=REFERENCE_HELP)],
     why: Annotated[str, typer.Option(help="Why it needs nothing, for the record.", metavar="TEXT")],
     by: By = None,
     config: ConfigFile = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Say of dead letters that they need nothing. They are kept, and the order's next webhook sends it again."""
+    """Say of dead letters that they need nothing. An order's next webhook sends it again; an event stays discarded."""
     if not why.strip():
         raise typer.BadParameter("say why, for whoever looks for the order", param_hint="--why")
     desk = Desk(config, url)
-    letters = named(desk, references, ("dead",))
+    letters = letters_named(desk, references, ("dead",))
     answer = desk.ask("/api/dead-letters/discard", "discarded", ids(letters) | {"by": who(by), "why": why})
-    left = left_of(letters, answer)
+    left = names_left(letters, answer)
+    done = [letter for letter in letters if letter.name not in left]
     if as_json:
         print(json.dumps(answer, indent=2))
-    elif done := len(letters) - len(left):
-        say(out, f"{count(done, 'dead letter')} discarded; a change of mind: order-relay dead replay REFERENCE")
+    elif done:
+        say(out, f"{count(len(done), 'dead letter')} discarded{_taken_back(done)}")
     if left:
         fail(f"left as they are, for they are no dead letters any more: {', '.join(left)}")
+
+
+def _taken_back(done: list[Letter]) -> str:
+    """Whether a change of mind is possible: an order can be replayed; an event without one is not read again."""
+    orders = [as_word(letter.name) for letter in done if letter.event_id is None]
+    events = len(done) > len(orders)
+    replay = f"; a change of mind: order-relay dead replay {' '.join(orders)}" if orders else ""
+    return replay + (". An event that is discarded cannot be taken back" if events else "")

@@ -1,35 +1,36 @@
 """Dead letters, as the commands name, ask for and print them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Annotated, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from relay.cli.asking import ask
-from relay.cli.seeing import count
+from relay.cli.asking import Desk
+from relay.cli.named import Letter, as_word, count, name_of, words_of
 from relay.cli.terms import fail, out, plain, say
 from relay.cli.times import moment_of, short
 from relay.clock import SystemClock
 from relay.store import NO_ORDER
 
-_REPLAY = "order-relay dead replay --code {code}"
+_WHICH_FIELD = ": order-relay dead show REFERENCE says which field and why"
 _HINTS = {
-    "unmappable": "No sale can be made of it: order-relay dead show REFERENCE says which field and why. Change the "
-    "configuration and restart, or the order in the shop; then: ",
+    "unmappable": f"No sale can be made of it{_WHICH_FIELD}. Change the configuration and restart, or the order in the "
+    "shop; then: ",
     "api.channels.process_sale.missing": "An item is unknown to the channel in Jetti: acknowledge it there, or set "
     "find_or_create_channel_variant; then: ",
     "never_seen": "A cancellation of an order that was never seen here: if Jetti has it, cancel it there; then: "
     "order-relay dead discard REFERENCE",
     "defect": "A defect of the relay: report it. With a version that mends it: ",
-    NO_ORDER: "The storefront sent something else than an order: leave its webhooks' fields as they are. What can be "
-    "read once the configuration is mended: ",
+    NO_ORDER: "No order can be read from it: take include_fields off its subscription, or put the named field back. "
+    "What can be read once the configuration is mended: ",
 }
 _REFUSED = "Jetti refuses what the order says. Correct it, or what it is mapped to; then: "
+_GAVE_UP_WORDS = "gave up after "
+_LONG = 60
+"""Columns that leave no room beside them."""
 _GAVE_UP = "Jetti did not take it for too long. See to the cause; then: "
 
 Code = Annotated[str | None, typer.Option(help="Only those whose cause has this code.", metavar="CODE")]
@@ -53,65 +54,9 @@ Since = Annotated[
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """Where the relay is asked."""
-
-    config: Path | None
-    url: str | None
-
-    def ask(self, path: str, member: str, content: Mapping[str, object] | None = None) -> Any:
-        """See :func:`relay.cli.asking.ask`."""
-        return ask(self.config, self.url, path, member, content)
-
-
 def query(**criteria: object) -> str:
     """What is given, as the query of an address."""
     return urlencode({name: value for name, value in criteria.items() if value is not None})
-
-
-# -- by name -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A dead letter that was named."""
-
-    name: str
-    order_id: int | None = None
-    event_id: int | None = None
-
-
-def named(desk: Desk, references: Sequence[str], states: Sequence[str]) -> list[Letter]:
-    """The dead letters that are meant; the command ends if one of them is none, or may be several.
-
-    ``states``: in which an order must be.
-    """
-    return [_named(desk, reference.strip(), states) for reference in references]
-
-
-def _named(desk: Desk, reference: str, states: Sequence[str]) -> Letter:
-    what, _, number = reference.partition(":")
-    is_number = number.isascii() and number.isdigit()
-    if what == "event" and is_number:
-        desk.ask(f"/api/dead-letters/events/{number}", "event")
-        return Letter(f"event {number}", event_id=int(number))
-    if what == "order" and is_number:
-        found = [desk.ask(f"/api/orders/{number}", "order")["order"]]
-    else:
-        found = desk.ask(f"/api/orders?reference={quote(reference, safe='')}", "orders")["orders"]
-    if not found:
-        fail(f"no order {reference!r}: neither a reference nor an external id that was ever accepted here")
-    wanted = [order for order in found if order["state"] in states]
-    if not wanted:
-        places = "; ".join(f"{_name(order)} of {order['storefront']} is {order['place']}" for order in found)
-        fail(f"{reference} is no dead letter: {places}")
-    if len(wanted) > 1:
-        rows = "\n".join(
-            f"  order:{o['id']}  {_name(o)} of {o['storefront']}, id {o['external_id']}, {o['state']}" for o in wanted
-        )
-        fail(f"{reference} may be any of {len(wanted)} orders. Say which:\n{rows}")
-    return Letter(_name(wanted[0]), order_id=wanted[0]["id"])
 
 
 def ids(letters: Sequence[Letter]) -> dict[str, object]:
@@ -122,10 +67,46 @@ def ids(letters: Sequence[Letter]) -> dict[str, object]:
     }
 
 
-def left_of(letters: Sequence[Letter], answer: dict[str, Any]) -> list[str]:
+def fail_of_left(desk: Desk, letters: Sequence[Letter], answer: dict[str, Any]) -> None:
+    """End the command if some were not replayed, and say of each why, and what may be done."""
+    left = _left_of(letters, answer)
+    if left:
+        fail("\n".join(_why_left(desk, letter) for letter in left))
+
+
+def names_left(letters: Sequence[Letter], answer: dict[str, Any]) -> list[str]:
     """The names of those that were left as they are."""
+    return [letter.name for letter in _left_of(letters, answer)]
+
+
+def _left_of(letters: Sequence[Letter], answer: dict[str, Any]) -> list[Letter]:
     left = answer["left"]
-    return [letter.name for letter in letters if letter.order_id in left["orders"] or letter.event_id in left["events"]]
+    return [letter for letter in letters if letter.order_id in left["orders"] or letter.event_id in left["events"]]
+
+
+def _why_left(desk: Desk, letter: Letter) -> str:
+    name = as_word(letter.name)
+    discard = f"order-relay dead discard {name} --why …"
+    if letter.event_id is None:
+        return (
+            f"{letter.name}: left as it is, for there is no whole webhook to make its sale from. Change the order in "
+            f"the shop, or: {discard}"
+        )
+    reasons = desk.ask(f"/api/dead-letters/events/{letter.event_id}", "event")["event"]["reasons"]
+    why = "; ".join(f"{reason['pointer']}: {reason['detail']}".removeprefix(": ") for reason in reasons)
+    return (
+        f"{letter.name}: still no order can be read from it: {why}. Change the subscription, the configuration or the "
+        f"order, or: {discard}"
+    )
+
+
+def know(desk: Desk, channel: str | None, storefront: str | None) -> None:
+    """End the command if there is no such channel or storefront, and say which there are."""
+    found = desk.ask("/api/status", "channels")
+    for what, name in (("channel", channel), ("storefront", storefront)):
+        there = found[f"{what}s"]
+        if name is not None and name not in there:
+            fail(f"no {what} {name!r}; there are: {', '.join(sorted(there))}")
 
 
 # -- printed -----------------------------------------------------------------------------------------------------------
@@ -142,15 +123,30 @@ def print_groups(groups: Sequence[dict[str, Any]]) -> None:
     out.print(table)
     totals: dict[tuple[str, bool], int] = {}
     for group in groups:
-        what = (group["code"], group["message"].startswith("gave up after "))
+        what = (group["code"], group["message"].startswith(_GAVE_UP_WORDS))
         totals[what] = totals.get(what, 0) + group["count"]
     for (code, gave_up), number in totals.items():
-        say(out, _hint(code, gave_up=gave_up), before=f"{number} × {code}: ", style="bold", hanging=2)
+        title, words = f"{number} × {code}: ", _hint(code, gave_up=gave_up, name=None)
+        if len(title) > _LONG:
+            out.print(f"[bold]{plain(title.rstrip())}[/]", soft_wrap=True)
+            title = "  "
+        say(out, words, before=title, style="bold", hanging=2)
 
 
-def _hint(code: str, *, gave_up: bool) -> str:
+def next_step(code: str, message: str, name: str) -> str:
+    """What may be done about one dead letter."""
+    hint = _hint(code, gave_up=message.startswith(_GAVE_UP_WORDS), name=name)
+    discard = f"order-relay dead discard {as_word(name)} --why …"
+    return hint if "dead discard" in hint else f"{hint}, or: {discard}"
+
+
+def _hint(code: str, *, gave_up: bool, name: str | None) -> str:
+    """``name``: of the one that is meant; ``None``: all of this cause."""
     hint = _GAVE_UP if gave_up else _HINTS.get(code, _REFUSED)
-    return hint + _REPLAY.format(code=code) if hint.endswith(": ") else hint
+    which = f"--code {as_word(code)}" if name is None else as_word(name)
+    if name is not None:
+        hint = hint.replace(_WHICH_FIELD, "").replace("REFERENCE", as_word(name))
+    return f"{hint}order-relay dead replay {which}" if hint.endswith(": ") else hint
 
 
 def print_letters(letters: Sequence[dict[str, Any]]) -> None:
@@ -164,12 +160,7 @@ def print_letters(letters: Sequence[dict[str, Any]]) -> None:
 def _row(letter: dict[str, Any]) -> tuple[str, str, str, str]:
     if "event" in letter:
         return letter["received_at"], f"event:{letter['event']}", letter["storefront"], letter["why"]
-    return letter["since"], _name(letter), letter["storefront"], words_of(letter["cause"]) or letter["why"]
-
-
-def words_of(cause: dict[str, Any] | None) -> str:
-    """Code and message."""
-    return "" if cause is None else ": ".join(part for part in (cause["code"], cause["message"]) if part)
+    return letter["since"], name_of(letter), letter["storefront"], words_of(letter["cause"]) or letter["why"]
 
 
 def print_begun(replay: dict[str, Any]) -> None:
@@ -182,14 +173,14 @@ def print_begun(replay: dict[str, Any]) -> None:
 
 def print_ended(replay: dict[str, Any]) -> None:
     """What a replay came to."""
-    left = replay["left"]
-    say(out, f"replayed {count(replay['revived'], 'dead letter')}: they wait in lane replay, behind new orders")
+    left, revived = replay["left"], replay["revived"]
+    if revived:
+        say(out, f"replayed {count(revived, 'dead letter')}: they wait in lane replay, behind new orders")
+    else:
+        out.print("replayed none")
     if left:
-        say(out, f"{left} left as they are: what they need is not there. See: order-relay dead list", style="yellow")
-
-
-def _name(order: dict[str, Any]) -> str:
-    return str(order["reference"] or order["external_id"])
+        words = "left as it is: what it needs" if left == 1 else "left as they are: what they need"
+        say(out, f"{left} {words} is not there. See: order-relay dead list", style="yellow")
 
 
 def _table(*columns: str) -> Table:

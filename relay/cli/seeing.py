@@ -1,27 +1,29 @@
 """``status`` and ``order``: what a running relay says, over its private API."""
 
 import json
-import re
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
-from relay.cli.asking import Url, ask
-from relay.cli.terms import Command, ConfigFile, Json, fail, out, plain, say
-from relay.cli.times import age, short, since
+from relay.cli.asking import Desk, Url
+from relay.cli.named import REFERENCE_HELP, as_word, count, event_named, name_of, orders_named, words_of
+from relay.cli.terms import Command, ConfigFile, Json, out, plain, private_from, say
+from relay.cli.timeline import print_event, print_timeline
+from relay.cli.times import age, since
+from relay.observe.pages import Page
 
 _SEE = "see: order-relay dead list"
 _LABEL = 20
 """Columns before a figure."""
+_CREDENTIALS = (401, 403)
 _REFUSALS = (400, 409, 413, 422)
 """Statuses with which Jetti refuses an order, and not the channel."""
 _STYLED = {
-    "halted": "[red]halted[/]", "open": "[yellow]open[/]", "paused": "[yellow]paused[/]",
-    "resting": "[yellow]resting[/]",
+    "halted": "[red]halted[/]", "open": "[yellow]circuit open, not sending[/]",
+    "paused": "[yellow]paused[/]", "resting": "[yellow]resting[/]",
 }  # fmt: skip
+_LIMITS = {"queue": Page.STOREFRONT_REFUSED, "disk": Page.DISK_NEARLY_FULL, "backlog": Page.BACKLOG_LIMIT}
+_ALL_REFUSED = "every storefront is refused"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,21 +34,14 @@ def add_to(app: typer.Typer) -> None:
 
 def status(config: ConfigFile = None, url: Url = None, as_json: Json = False) -> None:
     """How the relay is: how old the oldest new order is, and when the backlog will be gone."""
-    found = ask(config, url, "/api/status", "channels")
+    found = Desk(config, url).ask("/api/status", "channels")
     if as_json:
         print(json.dumps(found, indent=2))
         return
-    up = f"order-relay {found['version']}, up since {found['started_at'][:16].replace('T', ' ')} UTC: "
-    if found["ready"]:
-        out.print(f"{up}[green]ready[/]")
-    else:
-        say(out, "; ".join(found["reasons"]), before=f"{up}not ready: ", style="red", hanging=2)
-    for limit in found["limits"]:
-        if limit["refused"]:
-            words = f"{limit['words']}: new events are refused of {', '.join(limit['refused'])}"
-            say(out, words, style="red", before="", hanging=2)
+    _print_relay(found)
+    files = private_from(config).files
     for name, channel in found["channels"].items():
-        _print_channel(name, channel, found["now"])
+        _print_channel(name, channel, found["now"], files)
     for replay in found["replays"]:
         done = replay["revived"] + replay["left"]
         words = f"replay {replay['id']} by {replay['by']}: {done} of {count(replay['total'], 'dead letter')}"
@@ -56,35 +51,54 @@ def status(config: ConfigFile = None, url: Url = None, as_json: Json = False) ->
 
 
 def order(
-    reference: Annotated[
-        str, typer.Argument(metavar="REFERENCE", help="What the customer calls it (#1001), or its external id.")
-    ],
+    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help=REFERENCE_HELP)],
     config: ConfigFile = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
     """Where is order 1001? Its timeline: every event, every attempt, and where it is now."""
-    if not reference.strip():
+    reference = reference.strip()
+    if not reference:
         raise typer.BadParameter("say which order: '#1001', or 1001", param_hint="REFERENCE")
-    found = ask(config, url, f"/api/orders?reference={quote(reference, safe='')}", "orders")["orders"]
-    if not found:
-        fail(f"no order {reference!r}: neither a reference nor an external id that was ever accepted here")
-    timelines = [ask(config, url, f"/api/orders/{known['id']}", "events") for known in found]
+    desk = Desk(config, url)
+    event_id = event_named(desk, reference)
+    if event_id is not None:
+        timelines = [desk.ask(f"/api/dead-letters/events/{event_id}", "event")]
+    else:
+        timelines = [desk.ask(f"/api/orders/{known['id']}", "events") for known in orders_named(desk, reference)]
     if as_json:
         print(json.dumps(timelines, indent=2))
         return
     for timeline in timelines:
-        print_timeline(timeline)
+        (print_timeline if event_id is None else print_event)(timeline)
 
 
 # -- status ------------------------------------------------------------------------------------------------------------
 
 
-def _print_channel(name: str, channel: dict[str, Any], now: str) -> None:
+def _print_relay(found: dict[str, Any]) -> None:
+    """Whether it takes events; each limit that is reached once, with whom it concerns."""
+    refusing = [limit for limit in found["limits"] if limit["refused"]]
+    up = f"order-relay {found['version']}, up since {found['started_at'][:16].replace('T', ' ')} UTC: "
+    if found["ready"]:
+        out.print(f"{up}[green]ready[/]")
+    else:
+        reasons = [_ALL_REFUSED if refusing and r.startswith(_ALL_REFUSED) else r for r in found["reasons"]]
+        say(out, "; ".join(reasons), before=f"{up}not ready: ", style="red", hanging=2)
+    for limit in refusing:
+        refused = limit["refused"]
+        keys = ", ".join(f"storefronts.{name}.refuse_at" for name in refused)
+        whom = f"{', '.join(refused)} {'is' if len(refused) == 1 else 'are'} refused"
+        level = "" if limit["limit"] == "queue" else f", that is {limit['level']:.0%}"  # the queue's words have it
+        words = f"{limit['words']}{level}; {whom} ({keys}; runbook: {_LIMITS[limit['limit']]})"
+        say(out, words, style="red", before="", hanging=2)
+
+
+def _print_channel(name: str, channel: dict[str, Any], now: str, files: frozenset[str]) -> None:
     """One block a channel, the two figures that matter first: it stays readable in 80 columns."""
     orders = channel["orders"]
     out.print(f"\n[bold]{plain(name)}[/] ({channel['mode']}): {_STYLED.get(channel['state'], channel['state'])}")
-    for words in (_standing(name, channel, now), _failing(channel, now)):
+    for words in (_standing(name, channel, now, files), _failing(channel, now)):
         if words:
             say(out, words, before="  ", style="yellow", hanging=4)
     rows = {
@@ -107,23 +121,40 @@ def _pace(channel: dict[str, Any]) -> str:
     return f"{words}, {channel['in_flight']} in flight"
 
 
-def _standing(name: str, channel: dict[str, Any], now: str) -> str:
-    """Why nothing is sent as usual, since when, and what to do if it is a person who has to do it."""
-    pause, resume = channel["pause"], f"order-relay resume {name}"
-    circuit, cause = channel["circuit"], _cause(channel["circuit_cause"])
+def _standing(name: str, channel: dict[str, Any], now: str, files: frozenset[str]) -> str:
+    """Why nothing is sent as usual, since when, what ends it, and the page of the runbook."""
+    pause, circuit, resume = channel["pause"], channel["circuit"], f"order-relay resume {as_word(name)}"
+    cause, latest = words_of(channel["circuit_cause"]).rstrip("."), _latest(channel)
     parts = []
     if pause is not None:
-        parts.append(f"paused by {pause['by']} since {since(pause['since'], now)}: {pause['why']}. To go on: {resume}")
-    if circuit == "halted":
-        mend = _remedy(name, channel["mode"], channel["circuit_cause"] or {})
         parts.append(
-            f"halted since {since(channel['circuit_since'], now)}: {cause}. {mend}, then: {resume}. {_probe(channel)}"
+            f"paused by {pause['by']} since {since(pause['since'], now)}: {pause['why'].rstrip('.')}. "
+            f"To go on: {resume} (runbook: {Page.CHANNEL_PAUSED})"
+        )
+    if circuit == "halted":
+        mend = _remedy(name, channel["mode"], channel["circuit_cause"] or {}, files)
+        parts.append(
+            f"halted since {since(channel['circuit_since'], now)}: {cause}.{latest} {mend}, then: {resume}. "
+            f"{_probe(channel)} (runbook: {Page.CHANNEL_HALTED})"
         )
     elif circuit == "open":
-        parts.append(f"open since {since(channel['circuit_since'], now)}: {cause}. {_probe(channel)}")
+        closes = "" if pause is not None else ", and closes by itself when that is answered"
+        parts.append(
+            f"circuit open since {since(channel['circuit_since'], now)}: {cause}.{latest} {_probe(channel)}{closes}; "
+            f"at once: {resume} (runbook: {Page.CIRCUIT_OPEN})"
+        )
     if channel["resting_s"] and pause is None and circuit == "closed":
-        parts.append(f"resting for {age(channel['resting_s'])} more: {_cause(channel['resting_cause'])}")
+        parts.append(
+            f"resting for {age(channel['resting_s'])} more: {words_of(channel['resting_cause']).rstrip('.')}. "
+            f"Goes on by itself; at once: {resume} (runbook: {Page.CHANNEL_THROTTLED})"
+        )
     return "\n".join(parts)
+
+
+def _latest(channel: dict[str, Any]) -> str:
+    """Whose attempt to look at."""
+    latest = channel["latest_order"]
+    return "" if latest is None else f" The latest: order-relay order {as_word(name_of(latest))}."
 
 
 def _probe(channel: dict[str, Any]) -> str:
@@ -134,22 +165,20 @@ def _probe(channel: dict[str, Any]) -> str:
     return f"Tried again with one order in {age(probe_in_s)}" if probe_in_s else "Tried again with the next order"
 
 
-def _cause(cause: dict[str, Any] | None) -> str:
-    return "" if cause is None else f"{cause['code']}: {cause['message']}".rstrip(".")
-
-
-def _remedy(name: str, mode: str, cause: dict[str, Any]) -> str:
-    """What a person has to do about a channel that is halted for this."""
-    if cause.get("status") in _REFUSALS:
+def _remedy(name: str, mode: str, cause: dict[str, Any], files: frozenset[str]) -> str:
+    """What a person has to do about a channel that is halted for this: its status says more than its code."""
+    status, secret = cause.get("status"), "webhook_hash" if mode == "async" else "token"
+    if status in _REFUSALS:
         return "The same refusal for order after order: correct what they have in common"
-    about_credentials = any(word in cause.get("code", "") for word in ("401", "403", "unauthorized", "forbidden"))
-    if mode == "async":
-        key = f"channels.{name}.{'webhook_hash' if about_credentials else 'async_url'}"
-    elif about_credentials:
-        key = f"channels.{name}.token"
-    else:
-        key = f"channels.{name}.api_url or channels.{name}.channel_id"
-    return f"Correct {key} (a secret file is read again; anything else needs a restart)"
+    if status in _CREDENTIALS:
+        key = f"channels.{name}.{secret}"
+        if f"{key}_file" in files:
+            return f"Correct the file of {key}_file (it is read again)"
+        return f"Correct {key} (this needs a restart, unless it is in a file)"
+    keys = f"channels.{name}.async_url"
+    if mode != "async":
+        keys = f"channels.{name}.api_url or channels.{name}.channel_id"
+    return f"Correct {keys} and restart"
 
 
 def _failing(channel: dict[str, Any], now: str) -> str:
@@ -157,14 +186,12 @@ def _failing(channel: dict[str, Any], now: str) -> str:
     if trouble is None:
         return ""
     what = "throttled" if trouble["outcome"] == "throttled" else "failing"
-    cause = _cause(trouble)
-    if cause in (_cause(channel["circuit_cause"]), _cause(channel["resting_cause"])):
-        cause = ""  # has just been said
-    again = channel["orders"]["sleeping"]
-    counts = count(trouble["attempts"], "attempt")
-    if again:
-        counts += f"; {count(again, 'order')} will be tried again"
-    return f"{what} since {since(trouble['since'], now)}{': ' if cause else ''}{cause} ({counts})"
+    known = [words_of(channel[cause]) for cause in ("circuit_cause", "resting_cause")]
+    cause = words_of(trouble)
+    cause = "" if cause in known else f": {cause.rstrip('.')}"  # has just been said
+    waits = channel["orders"]["waiting"] + channel["orders"]["sleeping"]
+    goes_on = "; all that waits will be sent" if waits else ""
+    return f"{what} since {since(trouble['since'], now)}{cause} ({count(trouble['attempts'], 'attempt')}){goes_on}"
 
 
 def _drain(channel: dict[str, Any]) -> str:
@@ -185,60 +212,3 @@ def _waiting(channel: dict[str, Any]) -> str:
         if waiting[lane]:
             words += f", {count(waiting[lane], what)} (oldest {age(oldest[lane])})"
     return words
-
-
-def count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-# -- order -------------------------------------------------------------------------------------------------------------
-
-
-def print_timeline(timeline: dict[str, Any]) -> None:
-    known = timeline["order"]
-    say(out, f" of {known['storefront']}, id {known['external_id']}", before=_name(known), style="bold", hanging=2)
-    say(out, _now(known), before="now ", style="bold", hanging=2)
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("when (UTC)", no_wrap=True, min_width=14)
-    table.add_column("event", justify="right", no_wrap=True)
-    table.add_column("what", overflow="fold", max_width=19)
-    table.add_column("rev", justify="right", no_wrap=True, min_width=3)
-    table.add_column("came to", overflow="fold", max_width=13)
-    table.add_column("why", overflow="fold")
-    last = _said(timeline["attempts"][-1]) if timeline["attempts"] else ""
-    rows = [
-        (e["received_at"], e["event"], e["topic"], e["revision"], e["place"], _without(e["why"], last))
-        for e in timeline["events"]
-    ]
-    rows += [
-        (a["started_at"], None, "attempt", a["revision"], f"{a['outcome']} {a['status'] or ''}", _said(a))
-        for a in timeline["attempts"]
-    ]
-    for at, *cells in sorted(rows, key=lambda row: str(row[0])):
-        table.add_row(short(at), *("" if cell is None else plain(short(str(cell))) for cell in cells))
-    out.print(table)
-
-
-def _name(known: dict[str, Any]) -> str:
-    return str(known["reference"] or known["external_id"])
-
-
-def _now(known: dict[str, Any]) -> str:
-    """Where it is; of a cause only the code, because the table has the rest."""
-    place, cause = known["place"], known["cause"]
-    if place == "sleeping":
-        place = f"{place} until {short(known['due_at'])} UTC"
-    elif place == "waiting":
-        place = f"{place} since {short(known['due_at'])} UTC"
-    elif place != "dead" or cause is None:
-        return f"{place}: {known['why']}"
-    return f"{place}: {cause['code']}" if cause else place
-
-
-def _without(why: str, last: str) -> str:
-    """Why an event is where it is, without what the last attempt's own row says."""
-    return re.sub(r"(; last)?: $", "", why.removesuffix(last)) if last else why
-
-
-def _said(attempt: dict[str, Any]) -> str:
-    return ": ".join(part for part in (attempt["code"], attempt["message"]) if part)

@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import re
 import textwrap
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,12 @@ from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from relay.config import ConfigError, Settings, load
+from relay.config.asking import Asking, load_private
 from relay.config.loading import DEFAULT_FILE
+
+_UNIT = re.compile(r"(?<=\d) (?=(?:s|min|h|%)(?![^\W_]))")
+"""What stands between a number and its unit."""
+_GLUE = "\0"
 
 out = Console(soft_wrap=False, highlight=False)
 err = Console(stderr=True, soft_wrap=False, highlight=False)
@@ -76,17 +82,20 @@ def say(console: Console, text: str, *, before: str = "", style: str = "", hangi
     console.print(f"[{style}]{plain(before)}[/]{plain(words)}" if style else plain(before + words), soft_wrap=True)
 
 
-def wrapped(text: str, width: int, before: int, hanging: int) -> str:
-    """The text in lines of at most the width; the first of them begins ``before`` columns to the right."""
+def wrapped(text: str, width: int, before: int, hanging: int, *, whole_words: bool = True) -> str:
+    """The text in lines of at most the width; the first of them begins ``before`` columns to the right.
+
+    A number and its unit stay together.
+    """
     found: list[str] = []
     for line in text.split("\n"):
         first = " " * (0 if found else before)
         indent = " " * (len(line) - len(line.lstrip(" ")) + hanging)
         found += textwrap.wrap(
-            line, max(width, 40), initial_indent=first, subsequent_indent=indent, break_long_words=False,
-            break_on_hyphens=False, expand_tabs=False, replace_whitespace=False,
+            _UNIT.sub(_GLUE, line), max(width, 40), initial_indent=first, subsequent_indent=indent,
+            break_long_words=not whole_words, break_on_hyphens=False, expand_tabs=False, replace_whitespace=False,
         ) or [first]  # fmt: skip
-    return "\n".join(found)[before:]
+    return "\n".join(found).replace(_GLUE, " ")[before:]
 
 
 def settings_from(config: Path | None, *, serving: bool = False) -> Settings:
@@ -98,6 +107,14 @@ def settings_from(config: Path | None, *, serving: bool = False) -> Settings:
         absent = config is None and not os.environ.get("RELAY_CONFIG") and not DEFAULT_FILE.exists()
         if absent and any(problem.key in {"channels", "storefronts"} for problem in error.problems):
             fail(f"no {DEFAULT_FILE} in {Path.cwd()}: use --config, or copy config.example.toml\n\n{error}")
+        fail(str(error))
+
+
+def private_from(config: Path | None) -> Asking:
+    """Where the relay is asked; what is wrong with that is said, and ends the command."""
+    try:
+        return load_private(config)
+    except ConfigError as error:
         fail(str(error))
 
 

@@ -255,8 +255,8 @@ class Logs:
         match happening:
             case ChannelThrottled():
                 self._line(
-                    "warning", happening, "throttled", channel=happening.channel, seconds=happening.seconds,
-                    rate=happening.rate, **_cause(happening.cause),
+                    "warning", happening, "throttled", channel=happening.channel, seconds=round(happening.seconds, 3),
+                    rate=round(happening.rate, 3), **_cause(happening.cause),
                 )  # fmt: skip
             case CircuitMoved():
                 self._line(
@@ -324,7 +324,8 @@ class Logs:
             "attempt", channel=made.channel, storefront=made.storefront, order=made.order, reference=made.reference,
             revision=made.revision, lane=made.lane.value, outcome=made.outcome, status=made.status, code=made.code,
             message=made.message if ours else "", duration_ms=_ms(made.duration_s), attempts=made.attempts,
-            state=made.state.value, accepted_to_sent_s=made.accepted_to_sent_s, due_at=instant.iso(made.due_at),
+            state=made.state.value, accepted_to_sent_s=_rounded(made.accepted_to_sent_s),
+            due_at=instant.iso(made.due_at),
         )  # fmt: skip
 
 
@@ -339,6 +340,10 @@ def _cause(cause: Cause | None) -> dict[str, object]:
 
 def _words(reasons: tuple[Reason, ...]) -> list[str]:
     return [f"{reason.pointer or 'body'}: {reason.message}" for reason in reasons]
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)
 
 
 def _ms(seconds: float) -> float:

@@ -267,10 +267,10 @@ class Metrics:
 
     def _show_channel(self, channel: str, figure: ChannelFigures) -> None:
         self._in_flight.labels(channel).set(figure.in_flight)
-        self._rate.labels(channel).set(figure.rate)
+        self._rate.labels(channel).set(round(figure.rate, 6))
         self._ceiling.labels(channel).set(figure.configured_rate)
         self._paused.labels(channel).set(figure.paused)
-        self._resting_s.labels(channel).set(figure.resting_s)
+        self._resting_s.labels(channel).set(round(figure.resting_s, 3))
         for circuit in Circuit:
             self._circuit.labels(channel, circuit).set(circuit is figure.circuit)
 

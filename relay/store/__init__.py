@@ -147,7 +147,7 @@ class Deed:
     what: str
     """``pause``, ``resume``, ``replay`` or ``discard``."""
     about: str
-    """A channel, an order, an event, or what was selected: ``channel main``, ``order 17``, ``code http_422`` …"""
+    """A channel, an order, an event, or what was selected: ``channel main``, ``order:17``, ``code http_422`` …"""
     why: str
 
 
