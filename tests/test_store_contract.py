@@ -450,12 +450,17 @@ async def test_after_a_failure_the_newer_revision_goes_when_the_older_would_have
     assert (await take(store, first)).body == b"newest"
 
 
-@pytest.mark.parametrize("outcome", [THROTTLED, CHANNEL_WRONG])
-async def test_an_order_that_met_a_troubled_channel_waits_with_it_and_loses_no_attempt(
-    store: Store, outcome: Outcome
-) -> None:
+async def test_an_order_that_was_throttled_waits_in_its_place_and_loses_no_attempt(store: Store) -> None:
     first = await accept(store)
-    settled = await deliver(store, first, outcome, now=at(3))
+    settled = await deliver(store, first, THROTTLED, now=at(3))
+    assert settled.waiting == first.waiting
+    assert (settled.order.attempts, settled.order.failing_us) == (0, None)
+    assert await store.head("main", 10) == [first.waiting]
+
+
+async def test_an_order_that_met_a_wrong_channel_waits_with_it_and_loses_no_attempt(store: Store) -> None:
+    first = await accept(store)
+    settled = await deliver(store, first, CHANNEL_WRONG, now=at(3))
     assert settled.waiting is None
     assert (settled.order.attempts, settled.order.failing_us) == (0, None)
     assert await store.head("main", 10) == []
