@@ -100,7 +100,7 @@ class Jetti:
         poison = self._poison.get((self.name, request.order))
         if poison is not None:
             return self._of_poison(poison)
-        if spell is not None and spell.weather is Weather.LOST and self._draw() < 0.2 + 0.4 * spell.strength:
+        if spell is not None and spell.weather is Weather.LOST and self._draw() < 0.2 + 0.3 * spell.strength:
             return self._lost(spell)
         if spell is not None and spell.weather is Weather.SLOW:
             return self._works(self._between(3.0, 1.2 * self._line.timeout_s))

@@ -11,10 +11,11 @@ from relay.core.breaker import Breaker
 from relay.core.condition import Condition
 from relay.core.delivery import Delivery
 from relay.core.instant import Instant
-from relay.core.order import Arrival
+from relay.core.order import Arrival, Order
 from relay.core.outcome import Failed, Outcome, Sent, Throttled
 from relay.core.pace import Tempo
 from relay.core.sources import Cancel, Upsert
+from relay.dispatch import Dispatcher
 from relay.dispatch.channel import Permits
 from relay.dispatch.governor import Governor, Judged
 from relay.store import Receipt, Settled, Settlement, Taken
@@ -143,8 +144,8 @@ class SleepsForEver(_Restarting):
 def _doubles_the_rate(process: Process) -> None:
     for dispatcher in process.dispatchers.values():
         pace = replace(dispatcher.channel.pace, sync_rate=dispatcher.channel.pace.sync_rate * 2.0)
-        dispatcher._permits = Permits(pace, dispatcher.channel.mode)
-        dispatcher._gate = Permits(pace, dispatcher.channel.mode)
+        for bucket in ("_permits", "_gate", "_at_the_wire"):
+            setattr(dispatcher, bucket, Permits(pace, dispatcher.channel.mode))
 
 
 async def _begins_full(self: Permits) -> None:
@@ -155,13 +156,13 @@ _judge = Governor.judge
 _most_urgent = Backlog.most_urgent
 
 
-def _counts_throttles(self: Governor, order_id: int, number: int, outcome: Outcome, *, probe: bool) -> Judged:
-    judged = _judge(self, order_id, number, outcome, probe=probe)
+def _counts_throttles(self: Governor, order: Order, number: int, outcome: Outcome, *, probe: bool) -> Judged:
+    judged = _judge(self, order, number, outcome, probe=probe)
     return replace(judged, outcome=Failed(outcome.cause)) if isinstance(outcome, Throttled) else judged
 
 
-def _counts_while_it_stands(self: Governor, order_id: int, number: int, outcome: Outcome, *, probe: bool) -> Judged:
-    judged = _judge(self, order_id, number, outcome, probe=probe)
+def _counts_while_it_stands(self: Governor, order: Order, number: int, outcome: Outcome, *, probe: bool) -> Judged:
+    judged = _judge(self, order, number, outcome, probe=probe)
     return replace(judged, channel=replace(judged.channel, park_s=None))
 
 
@@ -209,6 +210,22 @@ def _forgets_its_pause(self: Condition) -> Condition:
     return replace(self, pause=None)
 
 
+def _refills_nothing(self: Dispatcher, waiting: Waiting) -> None:
+    self._backlog.offer(waiting)
+    self._news.set()
+
+
+async def _keeps_what_it_has_not_read(self: Governor) -> None:
+    await self._store.keep(self._channel.name, self.condition)
+
+
+def _counts_who_was_taken(self: Governor, order_id: int, outcome: Outcome) -> None:
+    if self._condition.breaker.stands or isinstance(outcome, Throttled):
+        self._tried.add(order_id)
+    elif isinstance(outcome, Sent):
+        self._tried.clear()
+
+
 def _leaks_a_choice(self: Governor, probe: bool) -> None:
     """A probe that is done with is never told of."""
 
@@ -232,7 +249,8 @@ MUTANTS = (
            patches=((Condition, "restarted", _forgets_its_pause),), seed=6),
     Mutant("nobody is woken", ("sleepers_wake",), SleepsForEver),
     Mutant("twice the rate", ("pace_kept",), altered=_doubles_the_rate),
-    Mutant("a new process has a whole bucket", ("pace_kept",), patches=((Permits, "begin_spent", _begins_full),), seed=25),
+    Mutant("a new process has a whole bucket", ("pace_kept",),
+           patches=((Permits, "begin_spent", _begins_full),), seed=25),
     Mutant("throttles count as attempts", ("throttle_costs_no_order",),
            patches=((Governor, "judge", _counts_throttles),), seed=7),
     Mutant("outages count as attempts", ("outage_costs_no_order",),
@@ -241,12 +259,18 @@ MUTANTS = (
            patches=((breaker_rules, "_with", _remembers_every_failure),)),
     Mutant("the least urgent goes first", ("new_first", "nothing_starves"),
            patches=((Backlog, "most_urgent", _takes_the_least_urgent),)),
-    Mutant("a throttle is not waited for", ("resting_sends_nothing",), patches=((Tempo, "resting_s", _never_rests),), seed=7),
+    Mutant("a throttle is not waited for", ("resting_sends_nothing",),
+           patches=((Tempo, "resting_s", _never_rests),), seed=7),
     Mutant("probes do not wait", ("halted_only_probes",), patches=((Breaker, "probe_in_s", _probes_at_once),)),
     Mutant("nothing stops the loop", ("halted_only_probes", "paused_sends_nothing", "resting_sends_nothing"),
            patches=((Governor, "begin", _begins_always), (Governor, "choose", _chooses_always),
                     (Governor, "ready", _ready_always))),
     Mutant("the stopwatch never stands still", ("age_stands_still",), patches=((Governor, "_tick", _runs_always),)),
+    Mutant("an empty window is not refilled", ("pace_is_used",), patches=((Dispatcher, "offer", _refills_nothing),)),
+    Mutant("a condition is kept before it was read", ("age_stands_still", "condition_survives"),
+           patches=((Governor, "keep", _keeps_what_it_has_not_read),), seed=43),
+    Mutant("who was taken counts among those who met a halted channel", ("lone_failure_does_not_open",),
+           patches=((Governor, "_note_tried", _counts_who_was_taken),), seed=36),
     Mutant("a probe is never done with", ("everything_arrives_in_the_end",),
            patches=((Governor, "unchosen", _leaks_a_choice),)),
 )  # fmt: skip

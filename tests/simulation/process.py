@@ -219,7 +219,8 @@ class Wire:
             raise ValueError("the file of the secret cannot be read")
         self._jetti.used_secret = self._jetti.file_secret
 
-    async def send(self, sale: bytes) -> Result:
+    async def send(self, sale: bytes, leave: Callable[[], Awaitable[None]]) -> Result:
+        await leave()
         process, world = self._process, self._world
         process.passes("send asked")
         await process.lives()

@@ -203,7 +203,7 @@ def _line(seed: int, number: int, active_s: float, chance: Chance) -> Line:
             draw.choice([1.0, 2.5, 10.0, 50.0]) * draw.uniform(0.9, 1.1), 1.0, draw.choice([1, 1, 1, 2, 3]),
             draw.choice([0.05, 0.1, 0.3]),
         ),
-        retry=RetryPolicy(draw.choice([0.5, 1.0]), 2.0, draw.choice([60.0, 180.0]), draw.choice([1.0, 1.5]) * HOUR_S),
+        retry=RetryPolicy(draw.choice([0.5, 1.0]), 2.0, draw.choice([60.0, 120.0]), draw.choice([0.5, 1.0]) * HOUR_S),
         breaker=policy,
         head_starts=draw.choice([HeadStarts(), *(HeadStarts(s, 0.0, -s) for s in (600.0, 60.0, 1.0))]),
         in_flight_max=draw.choice([1, 2, 8, 32]),
@@ -235,9 +235,11 @@ def _orders(
     for number, at_s in enumerate(sorted(times), 1):
         order = f"{name[0]}{number}"
         webhooks += _webhooks_of(name, order, at_s, active_s, draw)
-        if draw.random() < 0.03 and poisons < line.channel.breaker.failures - 1:
+        if draw.random() < 0.03 and poisons < min(2, line.channel.breaker.failures - 1):
             poisons += 1
-            poison[name, order] = draw.choice(list(Poison))
+            which = draw.choice(list(Poison))
+            # Only one that is refused as by a wrong channel: two of them in a row are as good as a wrong channel.
+            poison[name, order] = Poison.FAILS if which in poison.values() and which is Poison.FORBIDDEN else which
 
 
 def _webhooks_of(channel: str, order: str, at_s: float, active_s: float, draw: Random) -> list[Webhook]:

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
+from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any
 
 from relay.core.backlog import Waiting
@@ -12,7 +13,7 @@ from relay.core.delivery import State
 from relay.core.events import AttemptMade, EventFound, Happening, PermitTaken, Unexpected
 from relay.core.mapping import Maker
 from relay.core.order import Arrival, Order
-from relay.core.outcome import Outcome, name_of
+from relay.core.outcome import Outcome, Sent, Throttled, name_of
 from relay.core.sale import Reason
 from relay.core.sources import Mapped, Unmappable
 from relay.core.sources.native import Native
@@ -30,9 +31,9 @@ from tests.simulation.shop import UNMAPPABLE, Shop
 from tests.simulation.watch import Broken, Watch
 
 TICK_S = 10.0
-PATIENCE_S = 12 * HOUR_S
+PATIENCE_S = 24 * HOUR_S
 """So long everything may take to arrive once everything is mended."""
-_TRICKLE_S = 240.0
+_TRICKLE_S = 60.0
 _UNDER_WAY = (State.WAITING, State.SLEEPING)
 
 
@@ -97,6 +98,10 @@ class World:
         self._mended = asyncio.Event()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stood: dict[tuple[int, int | None], bool] = {}
+        self.must_rest = False
+        """Whether what was answered last is a throttle that the channel has to heed. (One of an order that was
+        throttled before, and not taken since, may be taken for that order's own.)"""
+        self._throttled: set[tuple[int, int]] = set()
         self.watches: list[Watch] = [watch(self) for watch in EVERY]
         moments = [name for name, value in vars(Watch).items() if callable(value) and name != "require"]
         self._interested = {
@@ -131,11 +136,32 @@ class World:
         now_s = self.elapsed()
         if chosen.state is not State.WAITING or chosen.lease is not None or chosen.id not in self.known_since:
             return
+        already, tried = self._already_chosen(chosen.channel), self._tried(chosen.channel)
         for order_id, since_s in self.known_since.items():
             order = self.order(order_id)
             waits = order.state is State.WAITING and order.lease is None and order.channel == chosen.channel
-            if waits and since_s < now_s and order_id not in self.being_taken and order_id != chosen.id:
+            if (
+                waits
+                and since_s < now_s
+                and order_id not in already
+                and order_id not in tried
+                and order_id != chosen.id
+            ):
                 yield order
+
+    def _tried(self, channel: str) -> Container[int]:
+        """Who met the channel since it stands, or was throttled since one was taken, goes behind who has not."""
+        return () if self.process is None else self.process.dispatchers[channel]._governor.tried
+
+    def _already_chosen(self, channel: str) -> set[int]:
+        """Orders that are chosen and not leased yet: being taken, or about to be, later in this very instant."""
+        tasks = [] if self.process is None else self.process.dispatchers[channel]._sending
+        coroutines = {task.get_name(): task.get_coro() for task in tasks}
+        names = [
+            name for name, coroutine in coroutines.items()
+            if isinstance(coroutine, Coroutine) and getcoroutinestate(coroutine) == CORO_CREATED
+        ]  # fmt: skip
+        return self.being_taken | {int(name.rpartition("-")[2]) for name in names}
 
     def name_of(self, order_id: int) -> str:
         order = self.disk._orders.get(order_id)
@@ -247,6 +273,7 @@ class World:
             end = None if self.mended else next(ends, None)
             self.known_since.clear()
             self.being_taken.clear()
+            self._stood.clear()
             self.process = process = Process(self, number, end)
             self.note(f"process {number} begins to live; it ends {end}")
             self._tell("started", process)
@@ -378,6 +405,12 @@ class World:
         request.outcome = outcome
         process.open.pop(request.order_id, None)
         self.note(f"request {request.number} is answered: {name_of(outcome)} {outcome}", request.channel, request.order)
+        which = process.number, request.order_id
+        self.must_rest = isinstance(outcome, Throttled) and which not in self._throttled
+        if isinstance(outcome, Throttled):
+            self._throttled.add(which)
+        elif isinstance(outcome, Sent):
+            self._throttled.discard(which)
         self._tell("answered", process, request, outcome)
 
     def settling(self, settlement: Settlement, *, stands: bool) -> None:
