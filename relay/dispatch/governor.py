@@ -86,6 +86,7 @@ class Governor:
         self._moved_at = 0  # number of the newest request when the circuit moved last
         self._probing = False
         self._owed = Breaker()  # whose refused orders may not all have been revived yet
+        self._wronged: set[int] = set()  # that were refused as by a wrong channel since it stands
         self._tried: set[int] = set()  # that met the channel since it stands, or were throttled since one was taken
         self._ticked_at = clock.monotonic()
         self._rest_left_s = 0.0
@@ -208,6 +209,8 @@ class Governor:
                 self._tried.clear()
         elif stands or isinstance(outcome, Throttled):
             self._tried.add(order_id)
+        if stands and isinstance(outcome, ChannelWrong):
+            self._wronged.add(order_id)
 
     def _after(self, outcome: Outcome, order_id: int, *, own_fault: bool, probe: bool, now: Instant) -> Breaker:
         breaker, policy = self._condition.breaker, self._channel.breaker
@@ -265,9 +268,10 @@ class Governor:
         name = self._channel.name
         if breaker.circuit is not before.circuit:
             self._moved_at = self._begun
-            if before.circuit is Circuit.HALTED and len(self._tried) >= _MANY:
+            if before.circuit is Circuit.HALTED and len(self._wronged) >= _MANY:
                 self._wrong.forget()  # so many cannot all be odd: it was the channel
             self._tried = {*breaker.failed, *breaker.refused}
+            self._wronged.clear()
             if before.halted_by_refusals:
                 self._owed = before
             self._observe(CircuitMoved(name, before.circuit, breaker.circuit, breaker.cause))

@@ -222,6 +222,7 @@ async def _keeps_what_it_has_not_read(self: Governor) -> None:
 def _counts_who_was_taken(self: Governor, order_id: int, outcome: Outcome) -> None:
     if self._condition.breaker.stands or isinstance(outcome, Throttled):
         self._tried.add(order_id)
+        self._wronged.add(order_id)
     elif isinstance(outcome, Sent):
         self._tried.clear()
 
