@@ -140,6 +140,9 @@ def _warnings(settings: Settings) -> Iterator[Warned]:
     for channel, sharing in settings.sharing().items():
         said = f"storefronts {', '.join(sharing)} share channel {channel}: there an id of one is an id of the other"
         yield Warned(said, "give each an external_id_prefix of its own, unless their ids can never be the same")
+    for name in settings.not_fetched():
+        said = f"storefront {name} only names its orders in webhooks, and this version does not fetch them yet"
+        yield Warned(said, "leave it out for now: each of its orders would be a dead letter", is_wrong=True)
     for trouble in registered().troubles:
         yield Warned(str(trouble), f"mend the package {trouble.package}, or uninstall it")
     for key in settings.placeholders():

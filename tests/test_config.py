@@ -820,6 +820,10 @@ class TestWhatIsCompiled:
         assert (problem.key, problem.value) == ("storefronts.x.secrets", "(secret)")
         assert SENTINEL not in str(problem)
 
+    def test_a_storefront_whose_orders_would_have_to_be_fetched_is_named_before_it_costs_orders(self) -> None:
+        assert loaded(table("squarespace", 'api_token = "t"', secret="00ff")).not_fetched() == ["x"]
+        assert loaded(SMALL).not_fetched() == []
+
     def test_a_store_of_bigcommerce_needs_one_kind_of_secret(self) -> None:
         toml = '[storefronts.x]\nkind = "bigcommerce"\nchannel = "main"\nstore_hash = "abc"\napi_token = "t"\n'
         problem = only(refused(SMALL + toml))

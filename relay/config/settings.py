@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from relay.config.kinds import kind_of
 from relay.config.kinds.native import NativeStorefront
+from relay.config.kinds.thin import ThinStorefront
 from relay.config.kinds.union import ByKind
 from relay.config.problems import SECRET, ConfigError, Problem, nearest, refuse
 from relay.config.storefronts import Storefront
@@ -112,6 +113,10 @@ class Settings(BaseSettings):
             message = "is empty: at least one is required to serve"
             raise ConfigError([Problem(name, "", message, f"add, for example:\n{examples[name]}") for name in missing])
         return self
+
+    def not_fetched(self) -> list[str]:
+        """Storefronts whose webhooks only name an order, which this version does not fetch yet."""
+        return [name for name, storefront in self.storefronts.items() if isinstance(storefront, ThinStorefront)]
 
     def sharing(self) -> dict[str, list[str]]:
         """Channels that several storefronts lead to with the same prefix of ids, and which."""
