@@ -314,10 +314,9 @@ class Governor:
         # As it is only now: while it was being kept, attempts went on.
         before, now = self.condition, self._clock.now()
         self._moved_at = self._begun
-        self._set(_resumed(before, now))
-        if before.breaker.stands:
-            self._observe(CircuitMoved(self._channel.name, before.breaker.circuit, Circuit.CLOSED, None))
-            self._wake_parked(before.breaker)
+        resumed = _resumed(before, now)
+        self._set(replace(resumed, breaker=before.breaker))
+        self._set_breaker(resumed.breaker)
         self._wake(before.tempo.rests_until or 0)
 
     async def _record(self, condition: Condition, what: str, by: str, why: str) -> None:
