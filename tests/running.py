@@ -221,16 +221,21 @@ class Finished:
 
 
 async def command(
-    *words: str, folder: Path, seconds: float = 60.0, environ: Mapping[str, str] | None = None
+    *words: str,
+    folder: Path,
+    seconds: float = 60.0,
+    environ: Mapping[str, str] | None = None,
+    given: bytes | None = None,
 ) -> Finished:
-    """Run ``python -m relay`` with these words in a folder, to its end."""
+    """Run ``python -m relay`` with these words in a folder, to its end. ``given``: what it can read."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "relay", *words, cwd=folder, env=clean_environ(**(environ or {})),
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.DEVNULL if given is None else asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
         async with asyncio.timeout(seconds):
-            out, err = await process.communicate()
+            out, err = await process.communicate(given)
     except TimeoutError:
         process.kill()
         await process.communicate()

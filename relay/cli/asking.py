@@ -27,7 +27,7 @@ _DIRECT = build_opener(ProxyHandler({}))
 """No proxy: neither the token nor the question is any of its business."""
 
 
-def _address(url: str | None) -> str | None:
+def address(url: str | None) -> str | None:
     """``http://host:port``, which may also be written ``host:port``."""
     if url is None:
         return None
@@ -44,7 +44,7 @@ def _address(url: str | None) -> str | None:
 Url = Annotated[
     str | None,
     typer.Option(
-        "--url", help="The relay's private address. Default: private.listen of the configuration.", callback=_address
+        "--url", help="The relay's private address. Default: private.listen of the configuration.", callback=address
     ),
 ]
 

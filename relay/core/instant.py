@@ -31,9 +31,14 @@ def parse(text: str) -> Instant | None:
         return None
 
 
+def moment(instant: Instant) -> datetime:
+    """The instant as an aware datetime, UTC."""
+    return _EPOCH + timedelta(microseconds=instant)
+
+
 def iso(instant: Instant) -> str:
     """The instant as ``2026-11-21T18:41:49.123Z``."""
-    return (_EPOCH + timedelta(microseconds=instant)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment(instant).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def after(instant: Instant, seconds: float) -> Instant:

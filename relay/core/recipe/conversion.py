@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
-from email.utils import parsedate_to_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -73,6 +73,21 @@ class DateFormat:
         if not 0 <= found < _YEAR_10000:
             raise ValueError(f"expected {_EXAMPLES.get(self.name, f'a date written as {self.name}')}")
         return found
+
+    def written(self, at: Instant) -> str:
+        """An instant as :meth:`read` reads it."""
+        moment = instant.moment(at).astimezone(self.zone)
+        match self.name:
+            case "iso":
+                return moment.isoformat()
+            case "unix":
+                return str(at // instant.SECOND)
+            case "unix_ms":
+                return str(at * 1_000 // instant.SECOND)
+            case "rfc2822":
+                return format_datetime(moment)
+            case pattern:
+                return moment.strftime(pattern)
 
 
 def date_format(name: str, zone: str = "UTC") -> DateFormat:

@@ -145,6 +145,15 @@ class Source(Protocol):
         ...
 
 
+class Signer(Protocol):
+    """A source that can also sign, as its storefront does: so that a relay can be tried without one."""
+
+    def signed(self, body: bytes, *, topic: str, webhook_id: str, now: Instant) -> Mapping[str, str]:
+        """The headers with which the storefront would send this body: signed with the first secret, with the topic and
+        the webhook's id where it has headers for them."""
+        ...
+
+
 # Thin webhooks: they only name an order, which is read from the storefront's API before it is delivered
 
 FETCHED_TOPIC = "order/fetched"

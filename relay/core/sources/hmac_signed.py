@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import re
 from binascii import Error as NotBase64
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -111,6 +112,22 @@ class HmacSigned:
         if not any(hmac.compare_digest(_digest(key, signed, rules), proof) for key in self._keys):
             return Unauthentic("the signature matches none of the storefront's secrets")
         return _timely(rules, headers, now)
+
+    def signed(self, body: bytes, *, topic: str, webhook_id: str, now: Instant) -> Mapping[str, str]:
+        """As the rules say the storefront does."""
+        rules = self.rules
+        named = (
+            (rules.timestamp_header, date_format(rules.timestamp_format).written(now)),
+            (rules.id_header, webhook_id),
+            (rules.topic_header, topic),
+        )
+        headers = {name: value for name, value in named if name and value}
+        if rules.method == "token":
+            return headers | {rules.header: rules.prefix + self.secrets[0]}
+        signing = _signed(rules, headers, body)
+        if isinstance(signing, Unauthentic):
+            raise ValueError(signing.reason)  # noqa: TRY004 - not of a wrong type: the id is empty
+        return headers | {rules.header: rules.prefix + _digest(self._keys[0], signing, rules).decode()}
 
     def identify(self, headers: Headers, body: bytes, *, now: Instant) -> Identified:
         """Which order, by the recipe or as the manual sale says."""

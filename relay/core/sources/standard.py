@@ -9,6 +9,7 @@ that a recipe can read. ``webhook-id`` is the same for every attempt, and so the
 import base64
 import hashlib
 from binascii import Error as NotBase64
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from relay.core.instant import Instant
@@ -72,6 +73,10 @@ class Standard:
     def verify(self, headers: Headers, body: bytes, *, now: Instant) -> Authentic | Unauthentic:
         """HMAC-SHA256 over id, time and raw body; any ``v1`` signature may match, other versions are skipped."""
         return standard_signature.verify(self._keys, headers, body, now=now, tolerance_s=self.rules.tolerance_s)
+
+    def signed(self, body: bytes, *, topic: str, webhook_id: str, now: Instant) -> Mapping[str, str]:
+        """As the specification says; the type is in the body."""
+        return standard_signature.signed(self._keys[0], body, webhook_id=webhook_id, now=now)
 
     def identify(self, headers: Headers, body: bytes, *, now: Instant) -> Identified:
         """Which order, by the recipe or as the manual sale says."""

@@ -21,6 +21,13 @@ _HEADER_MAX_CHARACTERS = 4_096
 _SIGNATURES_MAX = 16
 
 
+def signed(key: bytes, body: bytes, *, webhook_id: str, now: Instant) -> dict[str, str]:
+    """The three headers of a webhook that is sent now. ``webhook_id`` has no dot, says the specification."""
+    at = str(now // instant.SECOND)
+    digest = b2a_base64(hmac_sha256(key, _signed(webhook_id, at, body)), newline=False).decode()
+    return {ID: webhook_id, TIMESTAMP: at, SIGNATURE: f"v1,{digest}"}
+
+
 def verify(
     keys: Iterable[bytes], headers: Headers, body: bytes, *, now: Instant, tolerance_s: float = TOLERANCE_S
 ) -> Authentic | Unauthentic:
@@ -35,11 +42,15 @@ def verify(
         return Unauthentic(f"the header {TIMESTAMP} is no time in seconds since 1970")
     if abs(instant.seconds_between(int(at) * instant.SECOND, now)) > tolerance_s:
         return Unauthentic(f"the webhook was signed more than {tolerance_s:g} s from now: check the clock")
-    signed = f"{named[ID]}.{at}.".encode() + body
+    signing = _signed(named[ID], at, body)
     # The text is compared, not the bytes it stands for: base64 has several spellings of the same bytes.
     given = [entry[3:].encode() for entry in named[SIGNATURE].split()[:_SIGNATURES_MAX] if entry.startswith("v1,")]
     for key in keys:
-        digest = b2a_base64(hmac_sha256(key, signed), newline=False)
+        digest = b2a_base64(hmac_sha256(key, signing), newline=False)
         if any(hmac.compare_digest(digest, entry) for entry in given):
             return Authentic()
     return Unauthentic("the signature matches none of the storefront's secrets")
+
+
+def _signed(webhook_id: str, at: str, body: bytes) -> bytes:
+    return f"{webhook_id}.{at}.".encode() + body

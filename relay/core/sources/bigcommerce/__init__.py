@@ -10,7 +10,7 @@ The mapping into a sale is in :mod:`relay.core.sources.bigcommerce.mapping`.
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,6 +124,12 @@ class BigCommerce:
         if self._keys:
             return standard_signature.verify(self._keys, headers, body, now=now)
         return Unauthentic(f"the header {self.header} {'has none of the secrets' if given else 'is missing'}")
+
+    def signed(self, body: bytes, *, topic: str, webhook_id: str, now: Instant) -> Mapping[str, str]:
+        """With the custom header, or signed where there is none; the topic is in the body."""
+        if self.secrets:
+            return {self.header: self.secrets[0]}
+        return standard_signature.signed(self._keys[0], body, webhook_id=webhook_id, now=now)
 
     def identify(self, headers: Headers, body: bytes, *, now: Instant) -> Identified:
         """Which order is to be fetched. The scope is in the body, and so signed where anything is."""

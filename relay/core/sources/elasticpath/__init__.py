@@ -15,6 +15,7 @@ The mapping into a sale is in :mod:`relay.core.sources.elasticpath.mapping`.
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from relay.core import sale as sales
@@ -115,6 +116,10 @@ class ElasticPath:
         if sum(hmac.compare_digest(key, given) for key in self._keys):  # every one, whichever matches
             return Authentic()
         return Unauthentic(f"the header {_SECRET} is none of the storefront's secrets")
+
+    def signed(self, body: bytes, *, topic: str, webhook_id: str, now: Instant) -> Mapping[str, str]:
+        """With the secret as Elastic Path shows it; the webhook's id is in its body."""
+        return {_SECRET: self.secrets[0]} | ({_TRIGGER: topic} if topic else {})
 
     def identify(self, headers: Headers, body: bytes, *, now: Instant) -> Identified:
         """Which order, which state of it. A few microseconds beyond the partial decoding; never raises."""

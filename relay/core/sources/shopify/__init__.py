@@ -11,6 +11,7 @@ The mapping into a sale is in :mod:`relay.core.sources.shopify.mapping`.
 import hashlib
 import hmac
 from binascii import b2a_base64
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,6 +121,12 @@ class Shopify:
             if hmac.compare_digest(b2a_base64(hmac_sha256(key, body), newline=False), signature):
                 return Authentic()
         return Unauthentic("the signature matches none of the storefront's secrets")
+
+    def signed(self, body: bytes, *, topic: str, webhook_id: str, now: Instant) -> Mapping[str, str]:
+        """As Shopify signs."""
+        signature = b2a_base64(hmac_sha256(self._keys[0], body), newline=False).decode()
+        headers = {"X-Shopify-Hmac-Sha256": signature, "X-Shopify-Webhook-Id": webhook_id}
+        return headers | ({"X-Shopify-Topic": topic} if topic else {})
 
     def identify(self, headers: Headers, body: bytes, *, now: Instant) -> Identified:
         """Which order, which state of it. A few microseconds beyond the partial decoding; never raises."""
