@@ -8,6 +8,7 @@ import re
 from decimal import Context, Decimal, Inexact, InvalidOperation
 
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
+_PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _MAX_CHARACTERS = 100  # any program's rendering of a double is shorter
 _PLAIN_MAX_DIGITS = 30  # up to here a whole number is written without an exponent
 _CONTEXT = Context(prec=500, Emax=10_000, Emin=-10_000, traps=[Inexact, InvalidOperation])
@@ -31,6 +32,8 @@ def number(text: str) -> Decimal:
     Raises :class:`ValueError` for what no sensible number is: more than 100 characters, or an exponent of more than
     three digits.
     """
+    if len(text) <= _PLAIN_MAX_DIGITS and _PLAIN.fullmatch(text):  # almost all there are, in a third of the time
+        return Decimal(text.rstrip("0").rstrip(".") if "." in text else text) or _ZERO
     if len(text) > _MAX_CHARACTERS or not _NUMBER.fullmatch(text):
         raise ValueError("expected a number of at most 100 characters with an exponent of at most three digits")
     return canonical(Decimal(text))

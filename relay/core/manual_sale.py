@@ -16,8 +16,6 @@ from relay.core.instant import Instant
 from relay.core.sale import Reason
 from relay.core.sources import Mapped, Unmappable, moment
 
-LINES_MAX = 2000
-"""Lines of one sale at the most: validating is done while others wait. (Shopify's own limit is 500.)"""
 _AT_BYTE = re.compile(r" ?\(byte ([0-9]+)\)")
 
 
@@ -92,6 +90,8 @@ def _head(body: _Body) -> Head | Reason:
 
 def parse(body: bytes) -> Mapped | Unmappable | Malformed:
     """The body as a sale, or one reason per wrong field, each with its JSON pointer. Never raises."""
+    if (too_many := sales.has_too_many_parts(body)) is not None:
+        return Unmappable((too_many,))
     try:
         payload = _values.decode(body)
     except msgspec.ValidationError as error:  # JSON, but with a number that is none we could keep exactly
@@ -103,12 +103,12 @@ def parse(body: bytes) -> Mapped | Unmappable | Malformed:
 
 def parse_payload(payload: object) -> Mapped | Unmappable:
     """The same of a body that is decoded already."""
-    if (lines := _line_count(payload)) > LINES_MAX:
-        return Unmappable((Reason("/lineItems", f"{lines} lines; an order may have {LINES_MAX}: split it"),))
+    if (lines := _line_count(payload)) > sales.LINES_MAX:
+        return Unmappable((Reason("/lineItems", f"{lines} lines; an order may have {sales.LINES_MAX}: split it"),))
     if sales.nests_deeper(payload):
         return Unmappable((Reason("", f"nested deeper than {sales.MAX_NESTING} levels"),))
     parsed = sales.parse(payload)
-    return Unmappable(parsed) if isinstance(parsed, tuple) else Mapped(parsed)
+    return Unmappable(sales.bounded(parsed)) if isinstance(parsed, tuple) else Mapped(parsed)
 
 
 def malformed(error: Exception, body: bytes, start: int = 0, line: int | None = None) -> Malformed:

@@ -8,7 +8,7 @@ from relay.core.order import Order
 from relay.core.outcome import CannotMap, Cause, Failed, NotWanted, Outcome, Unchanged
 from relay.core.recipe import Override
 from relay.core.recipe import document as documents
-from relay.core.sale import PropertyStyle, Reason, Sale, cancelled, encode
+from relay.core.sale import PropertyStyle, Reason, Sale, cancelled, encode, has_too_many_parts
 from relay.core.shaping import PLAIN, Shape, Shaped, shape, units_in
 from relay.core.sources import Mapped, Source, Unmappable
 
@@ -54,6 +54,8 @@ class Maker:
 
         ``last``: the sale that was sent for this order last, as far as it is remembered.
         """
+        if (too_many := has_too_many_parts(body)) is not None:
+            return Unmappable((too_many,))
         asked = self.accept_when is not None and not _may_be_there(order)
         document: object = None
         if asked or self.shape.reads_document:

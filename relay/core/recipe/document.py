@@ -11,6 +11,8 @@ _values = msgspec.json.Decoder(float_hook=exact.number)
 
 def decoded(body: bytes) -> object:
     """The JSON value, or the :class:`Reason` why there is none that could be read. Never raises."""
+    if (too_many := sales.has_too_many_parts(body)) is not None:
+        return too_many
     try:
         value = _values.decode(body)
     except RecursionError:

@@ -6,12 +6,11 @@ from itertools import repeat
 
 from relay.core import sale as sales
 from relay.core.instant import Instant
-from relay.core.manual_sale import LINES_MAX
 from relay.core.recipe.evaluation import Evaluation
 from relay.core.recipe.expression import Expression, escaped
 from relay.core.recipe.functions import Unevaluable
 from relay.core.recipe.rule import Rule, is_yes
-from relay.core.sale import Reason
+from relay.core.sale import LINES_MAX, Reason
 from relay.core.sources import Mapped, Unmappable
 from relay.core.sources.values import reference
 
@@ -123,14 +122,8 @@ class Recipe:
             for reason in made:
                 reading.explain(reason, self)
         if isinstance(made, tuple) or reading.reasons:
-            return Unmappable(_bounded(reading.reasons))
+            return Unmappable(sales.bounded(reading.reasons, REASONS_MAX))
         return Mapped(sales.cancelled(made) if cancelled else made)
-
-
-def _bounded(reasons: list[Reason]) -> tuple[Reason, ...]:
-    if len(reasons) <= REASONS_MAX:
-        return tuple(reasons)
-    return (*reasons[:REASONS_MAX], Reason("", f"and {len(reasons) - REASONS_MAX} more reasons"))
 
 
 def put(target: dict[str, object], path: tuple[str, ...], value: object) -> None:

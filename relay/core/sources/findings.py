@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from relay.core import exact
-from relay.core.sale import Reason
+from relay.core.sale import Reason, bounded
 
 AND_AGAIN = "then change the order in the shop so that it sends a new webhook"
 """How every remedy ends: what is a dead letter goes on with the next webhook about its order."""
@@ -27,6 +27,11 @@ class Findings:
     def refuse(self, pointer: str, message: str) -> None:
         """There will be no sale, and this is why."""
         self.reasons.append(Reason(self.root + pointer, message))
+
+    @property
+    def told(self) -> tuple[Reason, ...]:
+        """The reasons, as many as anybody reads."""
+        return bounded(self.reasons)
 
     def note(self, pointer: str, message: str) -> None:
         """The sale leaves something out, or had to assume it."""

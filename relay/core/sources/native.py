@@ -14,8 +14,8 @@ import msgspec
 
 from relay.core import manual_sale
 from relay.core.instant import Instant
-from relay.core.manual_sale import LINES_MAX, Malformed, malformed
-from relay.core.sale import Reason
+from relay.core.manual_sale import Malformed, malformed
+from relay.core.sale import LINES_MAX, Reason
 from relay.core.sources import (
     Authentic,
     Cancel,

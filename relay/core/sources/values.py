@@ -8,13 +8,19 @@ from decimal import Decimal
 
 import msgspec
 
-from relay.core.sale import Reason
+from relay.core.sale import LINES_MAX, Reason
 from relay.core.sources import Headers
+
+LINES = msgspec.Meta(max_length=LINES_MAX)
+"""A list of an order's lines: mapping them is done while others wait."""
+ENTRIES = msgspec.Meta(max_length=500)
+"""A list of what else there is several of: shipping lines, addresses, discounts of a line."""
 
 _INT64_MAX = 2**63 - 1
 _HEADER_MAX_CHARACTERS = 200
 _REFERENCE_MAX_CHARACTERS = 255
-_STEPS = re.compile(r"[a-z0-9_]+")
+_STEPS = re.compile(r"[A-Za-z0-9_]+")
+_TOO_LONG = re.compile(r"Expected `(?:array|object)` of length <= ([0-9]+)")
 _json = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -70,4 +76,6 @@ def undecoded(error: ValueError) -> Reason:
     if not isinstance(error, msgspec.ValidationError):
         return Reason("", f"not JSON: {error}")
     message, _, path = str(error).partition(" - at `$")
+    if too_long := _TOO_LONG.fullmatch(message):
+        message = f"more than {too_long[1]} entries: split the order"
     return Reason("".join("/" + step for step in _STEPS.findall(path)), message)

@@ -66,7 +66,7 @@ def _mapped(body: bytes, rules: BigCommerceRules, is_cancelled: Callable[[Head, 
     mapping = _Mapping(document, order, rules)
     payload = _payload(mapping, document.products)
     if mapping.reasons:
-        return Unmappable(tuple(mapping.reasons))
+        return Unmappable(mapping.told)
     made = sales.parse(payload)
     if isinstance(made, tuple):
         return Unmappable(made)

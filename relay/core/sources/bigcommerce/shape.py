@@ -6,7 +6,7 @@ that was not asked for is ``null``. Permissive leaves (``Any``), because a wrong
 
 from collections.abc import Iterable, Sequence
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
@@ -15,7 +15,7 @@ from relay.core import exact
 from relay.core.instant import Instant
 from relay.core.sale import Reason
 from relay.core.sources import Page, Request, moment
-from relay.core.sources.values import undecoded
+from relay.core.sources.values import ENTRIES, LINES, undecoded
 
 LISTS = ("products", "shipping_addresses", "coupons")
 _LIMIT = 250
@@ -110,8 +110,8 @@ class Document(msgspec.Struct, gc=False):
     """All of it."""
 
     order: Order | None = None
-    products: list[Product] | None = None
-    shipping_addresses: list[Address] | None = None
+    products: Annotated[list[Product], LINES] | None = None
+    shipping_addresses: Annotated[list[Address], ENTRIES] | None = None
     coupons: Any = None
 
 

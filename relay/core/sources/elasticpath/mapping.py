@@ -90,7 +90,7 @@ def _mapped(body: bytes, topic: str, rules: ElasticPathRules) -> Mapped | Unmapp
         return Unmappable((mapping,))
     payload = _payload(mapping)
     if mapping.reasons:
-        return Unmappable(tuple(mapping.reasons))
+        return Unmappable(mapping.told)
     made = sales.parse(payload)
     if isinstance(made, tuple):
         return Unmappable(made)

@@ -6,12 +6,13 @@ Permissive leaves (``Any``), because a wrong type is an outcome with a pointer a
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from relay.core import exact
+from relay.core.sources.values import LINES
 
 _Part = msgspec.Raw | UnsetType
 
@@ -165,7 +166,7 @@ class Found:
 envelopes = msgspec.json.Decoder(Envelope, float_hook=exact.number)
 heads = msgspec.json.Decoder(Head, float_hook=exact.number)
 orders = msgspec.json.Decoder(Order, float_hook=exact.number)
-items = msgspec.json.Decoder(list[Item], float_hook=exact.number)
+items = msgspec.json.Decoder(Annotated[list[Item], LINES], float_hook=exact.number)
 _texts = msgspec.json.Decoder(str)
 _lists = msgspec.json.Decoder(list[msgspec.Raw])
 _documents = msgspec.json.Decoder(_Document, float_hook=exact.number)

@@ -67,10 +67,10 @@ def _mapped(body: bytes, topic: str, rules: ShopifyRules) -> Mapped | Unmappable
     mapping = _Mapping(order, topic, rules, root=root)
     if order.line_items is None:
         mapping.refuse("/line_items", f"the webhook is trimmed: take include_fields off its subscription, {AND_AGAIN}")
-        return Unmappable(tuple(mapping.reasons))
+        return Unmappable(mapping.told)
     payload = _payload(mapping)
     if mapping.reasons:
-        return Unmappable(tuple(mapping.reasons))
+        return Unmappable(mapping.told)
     made = sales.parse(payload)
     if isinstance(made, tuple):
         return Unmappable(made)

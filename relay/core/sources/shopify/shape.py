@@ -4,14 +4,14 @@ Permissive leaves (``Any``), because a wrong type is an outcome with a pointer a
 stay raw: they are decoded only where the buyer's currency is wanted.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from relay.core import exact
 from relay.core.sale import Reason
-from relay.core.sources.values import undecoded
+from relay.core.sources.values import ENTRIES, LINES, undecoded
 
 
 class Address(msgspec.Struct, gc=False):
@@ -78,7 +78,7 @@ class Line(msgspec.Struct, gc=False):
     gift_card: Any = None
     tip: Any = None
     duties: Any = None
-    discount_allocations: list[Allocation] | None = None
+    discount_allocations: Annotated[list[Allocation], ENTRIES] | None = None
 
 
 class ShippingLine(msgspec.Struct, gc=False):
@@ -119,8 +119,8 @@ class Order(msgspec.Struct, gc=False):
     customer: Customer | None = None
     billing_address: Address | None = None
     shipping_address: Address | None = None
-    line_items: list[Line] | None = None
-    shipping_lines: list[ShippingLine] | None = None
+    line_items: Annotated[list[Line], LINES] | None = None
+    shipping_lines: Annotated[list[ShippingLine], ENTRIES] | None = None
     order: msgspec.Raw | UnsetType = UNSET
 
 

@@ -54,7 +54,7 @@ def _mapped(body: bytes, rules: SquarespaceRules) -> Mapped | Unmappable:
     mapping = _Mapping(order, rules)
     payload = _payload(mapping)
     if mapping.reasons:
-        return Unmappable(tuple(mapping.reasons))
+        return Unmappable(mapping.told)
     made = sales.parse(payload)
     if isinstance(made, tuple):
         return Unmappable(made)

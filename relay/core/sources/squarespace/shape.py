@@ -3,14 +3,13 @@
 Permissive leaves (``Any``), because a wrong type is an outcome with a pointer and not an exception.
 """
 
-import re
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from relay.core import exact
 from relay.core.sale import Reason
-from relay.core.sources.values import undecoded
+from relay.core.sources.values import ENTRIES, LINES, undecoded
 
 
 class Money(msgspec.Struct, gc=False):
@@ -75,10 +74,10 @@ class Order(msgspec.Struct, gc=False, rename="camel"):
     price_tax_interpretation: Any = None
     billing_address: Address | None = None
     shipping_address: Address | None = None
-    line_items: list[Line] | None = None
-    shipping_lines: list[ShippingLine] | None = None
+    line_items: Annotated[list[Line], LINES] | None = None
+    shipping_lines: Annotated[list[ShippingLine], ENTRIES] | None = None
     shipping_option_service_type: Any = None
-    discount_lines: list[DiscountLine] | None = None
+    discount_lines: Annotated[list[DiscountLine], ENTRIES] | None = None
     discount_total: Money | None = None
     shipping_total: Money | None = None
     refunded_total: Money | None = None
@@ -98,7 +97,6 @@ class Head(msgspec.Struct, gc=False, rename="camel"):
     fulfillment_status: Any = None
 
 
-_STEPS = re.compile(r"[A-Za-z0-9_]+")
 _orders = msgspec.json.Decoder(Order, float_hook=exact.number)
 _heads = msgspec.json.Decoder(Head, float_hook=exact.number)
 
@@ -108,7 +106,7 @@ def opened(body: bytes) -> Order | Reason:
     try:
         return _orders.decode(body)
     except ValueError as error:
-        return _undecoded(error)
+        return undecoded(error)
 
 
 def head(body: bytes) -> Head | Reason:
@@ -116,15 +114,7 @@ def head(body: bytes) -> Head | Reason:
     try:
         return _heads.decode(body)
     except ValueError as error:
-        return _undecoded(error)
-
-
-def _undecoded(error: ValueError) -> Reason:
-    """As :func:`relay.core.sources.values.undecoded`, for names in camel case."""
-    message, _, path = str(error).partition(" - at `$")
-    if not isinstance(error, msgspec.ValidationError) or not path:
         return undecoded(error)
-    return Reason("".join("/" + step for step in _STEPS.findall(path)), message)
 
 
 def is_cancelled(order: Order | Head) -> bool:

@@ -69,10 +69,10 @@ def _mapped(body: bytes, rules: WooRules) -> Mapped | Unmappable:
     mapping = _Mapping(order, rules)
     if order.line_items is None:
         mapping.refuse("/line_items", f"the webhook is trimmed: set its API version to WP REST API v3, {AND_AGAIN}")
-        return Unmappable(tuple(mapping.reasons))
+        return Unmappable(mapping.told)
     payload = _payload(mapping)
     if mapping.reasons:
-        return Unmappable(tuple(mapping.reasons))
+        return Unmappable(mapping.told)
     made = sales.parse(payload)
     if isinstance(made, tuple):
         return Unmappable(made)

@@ -4,13 +4,13 @@ Permissive leaves (``Any``), because a wrong type is an outcome with a pointer a
 array, an empty object is ``[]``, and a list of which a plugin removed an element is an object with numbers for keys.
 """
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from relay.core import exact
 from relay.core.sale import Reason
-from relay.core.sources.values import undecoded
+from relay.core.sources.values import ENTRIES, LINES, undecoded
 
 
 class Contact(msgspec.Struct, gc=False):
@@ -81,9 +81,9 @@ class Order(msgspec.Struct, gc=False):
     customer_note: Any = None
     billing: Contact | list[Any] | None = None
     shipping: Contact | list[Any] | None = None
-    line_items: list[Line] | dict[str, Line] | None = None
-    shipping_lines: list[ShippingLine] | dict[str, ShippingLine] | None = None
-    fee_lines: list[Fee] | dict[str, Fee] | None = None
+    line_items: Annotated[list[Line], LINES] | Annotated[dict[str, Line], LINES] | None = None
+    shipping_lines: Annotated[list[ShippingLine], ENTRIES] | Annotated[dict[str, ShippingLine], ENTRIES] | None = None
+    fee_lines: Annotated[list[Fee], ENTRIES] | Annotated[dict[str, Fee], ENTRIES] | None = None
     coupon_lines: Any = None
     refunds: Any = None
 
