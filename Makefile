@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check format lock bench clean
+.PHONY: demo test fuzz check format lock bench clean
 
 demo: $(VENV)/.ready            ## the main job, on this machine, without an account
 	$(BIN)/order-relay demo
 
 test: $(VENV)/.ready            ## every test
 	$(BIN)/pytest $(ARGS)
+
+fuzz: $(VENV)/.fuzz             ## every kind of storefront against whatever there can be: ARGS="shopify --seconds 600 --seed 7"
+	$(BIN)/python -m tests.fuzzing $(ARGS)
 
 check: $(VENV)/.ready           ## lint, types, imports, container files
 	$(BIN)/ruff format --check .
@@ -26,12 +29,14 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: $(VENV)/.ready            ## resolve pyproject.toml anew into the three locked, hashed lists
+lock: $(VENV)/.ready            ## resolve pyproject.toml anew into the four locked, hashed lists
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv
 	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --upgrade pyproject.toml -o deploy/requirements.txt
 	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --upgrade --group dev -c deploy/requirements.txt pyproject.toml -o deploy/requirements-dev.txt
+	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --upgrade --group pyproject.toml:fuzz -o deploy/requirements-fuzz.txt
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
 	  | $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --upgrade -c deploy/requirements-dev.txt - -o deploy/requirements-build.txt
@@ -42,5 +47,11 @@ $(VENV)/.ready: deploy/requirements-dev.txt pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
+# Where there is no wheel (atheris has them for Linux), cases are made from the seed alone.
+$(VENV)/.fuzz: $(VENV)/.ready deploy/requirements-fuzz.txt
+	$(BIN)/pip install --quiet --require-hashes --only-binary :all: -r deploy/requirements-fuzz.txt \
+	  || echo "atheris cannot be installed here: the search is not guided by coverage"
+	touch $@
+
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz

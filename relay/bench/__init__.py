@@ -1,4 +1,4 @@
-"""The figures: how fast the relay is on this machine, as ratios to bare aiohttp in the same run.
+"""The figures: how fast the relay is on this machine, as ratios to bare aiohttp in the same run, and what a sale costs.
 
 What is measured runs on one core; the load and the sandbox run on another. Each figure is taken in turns with what it
 is compared to (bare, relay, bare, relay …), so that a machine that drifts moves both, and the median of the ratios of
@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from relay.bench import orders
+from relay.bench import mapping, orders
 from relay.clock import SystemClock
 
 _HASH = "bench-hash"
@@ -32,6 +32,7 @@ _CONNECTIONS = 64
 _GOALS = {"acknowledged": 0.60, "delivered": 0.65}
 _P99_GOAL_MS = 50.0
 _DRAIN_MAX_S = 120.0
+_MAPPING_TAKES = 2  # times as long as one of the other measurements: 48 figures
 
 Figures = dict[str, Any]
 
@@ -46,6 +47,8 @@ def run(out: Console, *, as_json: bool, seconds: float, rounds: int) -> None:
     ) as progress:  # fmt: skip
         bench = _Bench(progress, seconds, rounds, *pins)
         figures = {"pinned": _pinned(pins), "body_bytes": len(orders.body(1)), **bench.measure()}
+        with bench.step("making sales"):
+            figures["mapping_us"] = mapping.measured(seconds * _MAPPING_TAKES)
     if as_json:
         print(json.dumps(figures, indent=2))
     else:
@@ -84,14 +87,14 @@ class _Bench:
     # -- what is measured ------------------------------------------------------------------------------------------
 
     def _acknowledged(self, number: int) -> Figures:
-        with self._step(f"acknowledging, bare {number + 1}/{self._rounds}"), self._bare({}) as url:
+        with self.step(f"acknowledging, bare {number + 1}/{self._rounds}"), self._bare({}) as url:
             bare = self._load(url)
-        with self._step(f"acknowledging, relay {number + 1}/{self._rounds}"), self._relay(f"ack{number}") as (url, _):
+        with self.step(f"acknowledging, relay {number + 1}/{self._rounds}"), self._relay(f"ack{number}") as (url, _):
             relay = self._load(url)
         return {"bare": bare, "relay": relay}
 
     def _calm(self, rate: float) -> Figures:
-        with self._step(f"acknowledging at half load, {rate:.0f}/s"), self._relay("calm") as (url, _):
+        with self.step(f"acknowledging at half load, {rate:.0f}/s"), self._relay("calm") as (url, _):
             return self._load(url, rate=rate)
 
     def _delivered(self, number: int) -> Figures:
@@ -99,14 +102,14 @@ class _Bench:
             to = f"{jetti}/webhooks/custom-channels/manual-sale.json"
             headers = {"jetti-webhook-hash": _HASH, "Content-Type": "application/json"}
             with (
-                self._step(f"delivering, bare {number + 1}/{self._rounds}"),
+                self.step(f"delivering, bare {number + 1}/{self._rounds}"),
                 self._bare({"url": to, "headers": headers}) as url,
             ):
                 bare = self._load(url)
         with self._sandbox() as jetti:
             to = f"{jetti}/webhooks/custom-channels/manual-sale.json"
             with (
-                self._step(f"delivering, relay {number + 1}/{self._rounds}"),
+                self.step(f"delivering, relay {number + 1}/{self._rounds}"),
                 self._relay(f"all{number}", to) as (url, _),
             ):
                 started = self._clock.monotonic()
@@ -165,7 +168,8 @@ class _Bench:
             yield _ready(process)["sandbox"]
 
     @contextmanager
-    def _step(self, description: str) -> Iterator[None]:
+    def step(self, description: str) -> Iterator[None]:
+        """Say what is being done."""
         task = self._progress.add_task(description, total=None)
         try:
             yield
@@ -268,3 +272,17 @@ def _print(out: Console, figures: Figures) -> None:
         goal = "met" if found["ratio"] >= least else "missed"
         rounds = ", ".join(f"{ratio:.0%}" for ratio in found["ratios"])
         out.print(f"{name} / bare: {found['ratio']:.0%} (rounds: {rounds}; goal: at least {least:.0%}, {goal})")
+    out.print(mapping_table(figures["mapping_us"]))
+
+
+def mapping_table(figures: Figures) -> Table:
+    """What making a sale costs, a row for each kind of storefront."""
+    few, many = (str(count) for count in mapping.LINES)
+    table = Table("µs", title="Making sales, one order on one core")
+    for heading in ("identify", "sale", "shaped"):
+        for count in (few, many):
+            table.add_column(f"{heading}\n{count} lines", justify="right")
+    for kind, found in figures.items():
+        cells = [found[count][what] for what in ("identify", "plain", "shaped") for count in (few, many)]
+        table.add_row(kind, *(f"{cell:,.0f}" for cell in cells))
+    return table

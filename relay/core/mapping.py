@@ -58,7 +58,7 @@ class Maker:
             return Unmappable((too_many,))
         asked = self.accept_when is not None and not _may_be_there(order)
         document: object = None
-        if asked or self.shape.reads_document:
+        if asked or self.override is not None or self.shape.reads_document:
             document = documents.decoded(body)
             if isinstance(document, Reason):
                 return Unmappable((document,))
@@ -66,7 +66,7 @@ class Maker:
             return unwanted
         mapped = self.source.sale(body, topic)
         if isinstance(mapped, Mapped) and self.override is not None:
-            mapped = self.override.apply(mapped, body)
+            mapped = self.override.apply_to(mapped, document)
         if isinstance(mapped, Unmappable):
             return mapped
         sale = mapped.sale if order.cancelled_at is None else cancelled(mapped.sale, at=order.cancelled_at)

@@ -422,19 +422,22 @@ def has_too_many_parts(body: bytes) -> Reason | None:
     return Reason("", f"more than {PARTS_MAX} objects and lists: split the order")
 
 
+_NESTED = frozenset((dict, list, tuple))
+
+
 def nests_deeper(payload: object, limit: int = MAX_NESTING) -> bool:
     """Whether a decoded body has more levels of objects and lists than this. Walks level by level, never deeper."""
-    level = [payload]
-    for _ in range(limit):
+    level: list[Any] = [payload] if type(payload) in _NESTED else []
+    for _ in range(limit if level else 0):
         level = [
             child
             for node in level
-            for child in (node.values() if isinstance(node, dict) else node if isinstance(node, list | tuple) else ())
-            if isinstance(child, dict | list | tuple)
+            for child in (node.values() if isinstance(node, dict) else node)
+            if type(child) in _NESTED
         ]
         if not level:
             return False
-    return True
+    return bool(level)
 
 
 _MESSAGES = {

@@ -1,5 +1,7 @@
 """A webhook's JSON as expressions see it: exact numbers, bounded nesting."""
 
+from typing import Any
+
 import msgspec
 
 from relay.core import exact
@@ -7,6 +9,11 @@ from relay.core import sale as sales
 from relay.core.sale import Reason
 
 _values = msgspec.json.Decoder(float_hook=exact.number)
+
+
+def of_sale(encoded: bytes) -> Any:
+    """A sale's own JSON as expressions see it; what it passes through was looked at before it became a sale."""
+    return _values.decode(encoded)
 
 
 def decoded(body: bytes) -> object:

@@ -7,7 +7,6 @@ nothing, the field stays what it was.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from relay.core import sale as sales
 from relay.core.recipe import document
@@ -31,10 +30,12 @@ class Override:
     def apply(self, mapped: Mapped, body: bytes) -> Mapped | Unmappable:
         """The sale with the fields changed, or every reason why that makes none. Never raises."""
         order = document.decoded(body)
-        payload: Any = document.decoded(sales.encode(mapped.sale))
-        if isinstance(order, Reason) or isinstance(payload, Reason):
-            return Unmappable((order if isinstance(order, Reason) else payload,))
-        as_made: Any = document.decoded(sales.encode(mapped.sale))
+        return Unmappable((order,)) if isinstance(order, Reason) else self.apply_to(mapped, order)
+
+    def apply_to(self, mapped: Mapped, order: object) -> Mapped | Unmappable:
+        """The same for a body that is decoded already."""
+        encoded = sales.encode(mapped.sale)
+        payload, as_made = document.of_sale(encoded), document.of_sale(encoded)
         evaluation = Evaluation({"sale": as_made, "order": order})
         reasons: list[Reason] = []
         for name, section in (
