@@ -3,7 +3,7 @@
 import asyncio
 import random
 import sys
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,6 +32,7 @@ from relay.inspector import Inspector
 from relay.listener import Bounds, Listener
 from relay.observe.logs import Gathered, Logs, libraries_in, logger
 from relay.observe.metrics import Metrics
+from relay.releaser import Releaser, Rule
 from relay.replayer import Reader, Replayer
 from relay.store import Receipt, Revived, Store, StoreError
 from relay.store.memory import MemoryStore
@@ -42,7 +43,7 @@ VERSION = version_of("order-relay")
 _PROBE_S = 2.0
 _DAY_S = 86_400.0
 _BUSY = 0.05
-"""Of the commit queue in use: then housekeeping gives way."""
+"""Of the commit queue in use: then housekeeping gives way, and so does the releaser."""
 
 
 @dataclass(slots=True)
@@ -103,6 +104,7 @@ async def running(
         watching += [inspector, guard]
         housekeeper = _housekeeper(settings, store, ingest, clock, observe)
         replayer = _replayer(settings, relay, makers, clock, observe)
+        releaser = _releaser(settings, relay, makers, replayer.offer, ingest, clock, observe)
         desk = Desk(store, dispatchers, guard, replayer, metrics, clock)
         private = await _private(settings, relay, desk, observe, stack)
         public = Listener(ingest, _bounds(settings), observe)
@@ -123,6 +125,7 @@ async def running(
             loops.append(tasks.create_task(guard.run()))
             loops.append(tasks.create_task(housekeeper.run()))
             loops.append(tasks.create_task(replayer.run()))
+            loops.append(tasks.create_task(releaser.run()))
             loops.append(tasks.create_task(_until_mended(store, clock)))
             try:
                 yield relay
@@ -156,10 +159,19 @@ async def _stranded(store: Store, settings: Settings) -> list[Warned]:
         if channel not in settings.channels and state in (State.WAITING, State.SLEEPING):
             waiting[channel] = waiting.get(channel, 0) + orders
     remedy = "configure the channel again; a newer webhook of an order moves it to its storefront's channel"
-    return [
+    warned = [
         Warned(f"{orders} order(s) wait for channel {name}, which is not configured", remedy, is_wrong=True)
         for name, orders in waiting.items()
     ]
+    for group in await store.held_groups():
+        if group.storefront not in settings.storefronts:
+            said = f"{group.count} order(s) of storefront {group.storefront}, which is not configured, are held"
+            warned.append(Warned(said, f"configure the storefront again; or see: {_held_list(group.storefront)}"))
+    return warned
+
+
+def _held_list(storefront: str) -> str:
+    return f"order-relay held list --storefront {storefront}"
 
 
 async def _until_mended(store: Store, clock: Clock) -> None:
@@ -210,7 +222,7 @@ def _way_in(
 def _housekeeper(settings: Settings, store: Store, ingest: Ingest, clock: Clock, observe: Observer) -> Housekeeper:
     retention = settings.retention
     kept = Retention(retention.bodies_days * _DAY_S, retention.finished_days * _DAY_S, retention.sweep_every_s)
-    return Housekeeper(store, kept, lambda: ingest.queue_share > _BUSY, clock, observe)
+    return Housekeeper(store, kept, partial(_is_busy, ingest), clock, observe)
 
 
 def _replayer(
@@ -229,6 +241,24 @@ def _replayer(
     return Replayer(relay.store, readers, head_starts, offer, clock, observe)
 
 
+def _releaser(
+    settings: Settings,
+    relay: Relay,
+    makers: Mapping[str, Maker],
+    offer: Callable[[Revived], None],
+    ingest: Ingest,
+    clock: Clock,
+    observe: Observer,
+) -> Releaser:
+    rules = {name: Rule(makers[name], storefront.channel) for name, storefront in settings.storefronts.items()}
+    head_starts = {name: channel.head_starts for name, channel in settings.channels.items()}
+    return Releaser(relay.store, rules, head_starts, offer, partial(_is_busy, ingest), clock, observe)
+
+
+def _is_busy(ingest: Ingest) -> bool:
+    return ingest.queue_share > _BUSY
+
+
 async def _private(settings: Settings, relay: Relay, desk: Desk, observe: Observer, stack: AsyncExitStack) -> str:
     """Open the private listener; its address."""
 
@@ -239,7 +269,10 @@ async def _private(settings: Settings, relay: Relay, desk: Desk, observe: Observ
         version=VERSION,
         started_at=desk.clock.now(),
         store_url=settings.store.url,
-        storefronts={n: {"kind": s.kind, "channel": s.channel} for n, s in settings.storefronts.items()},
+        storefronts={
+            name: {"kind": s.kind, "channel": s.channel, "accept_when": s.accept_when}
+            for name, s in settings.storefronts.items()
+        },
         channels=desk.channels,
         not_ready=not_ready,
         metrics=desk.exposed,

@@ -75,6 +75,7 @@ class Desk:
             },
             size=await self.store.size(),
             now=self.clock.now(),
+            held=await self.store.held_groups(),
         )
         return self.metrics.expose(figures), CONTENT_TYPE
 

@@ -37,7 +37,10 @@ from relay.store import (
     Deed,
     Discarding,
     Event,
+    HeldGroup,
     Receipt,
+    Release,
+    Released,
     Replay,
     Revival,
     Revived,
@@ -630,6 +633,154 @@ async def test_a_held_orders_next_event_sends_it(store: Store) -> None:
     assert await store.head("main", 10) == []
     assert (await accept(store, upsert())).disposition is Disposition.QUEUED
     await take(store, first)
+
+
+# -- what is held ----------------------------------------------------------------------------------------------------
+
+
+async def held(store: Store, name: str = "1001", *, storefront: str = "shop", since: Instant = NOW) -> int:
+    """The id of an order that is held."""
+    receipt = await accept(store, upsert(name), storefront=storefront, received_at=since)
+    settled = await store.settle(moved_to(await take(store, receipt), State.HELD, now=since))
+    assert settled is not None
+    assert settled.order.state is State.HELD
+    return id_of(receipt)
+
+
+async def known(store: Store, order_id: int) -> Order:
+    timeline = await store.timeline(order_id)
+    assert timeline is not None
+    return timeline.order
+
+
+def release(
+    *order_ids: int, person: bool = True, now: Instant = NOW, lane: Lane | None = None, **channels: str
+) -> Release:
+    return Release(order_ids, now, {"main": STARTS}, channels, lane, deed("release", now=now) if person else None)
+
+
+async def test_what_is_held_is_counted_by_storefront_with_the_longest_held(store: Store) -> None:
+    assert await store.held_groups() == []
+    first, _, outlet = await held(store, "1", since=at(1)), await held(store, "2", since=at(2)), await held(
+        store, "1", storefront="outlet", since=at(3)
+    )  # fmt: skip
+    assert await store.held_groups() == [HeldGroup("outlet", 1, at(3)), HeldGroup("shop", 2, at(1))]
+    await store.release(release(first))
+    await store.discard(Discarding(deed(), [outlet]))
+    assert await store.held_groups() == [HeldGroup("shop", 1, at(2))]
+
+
+async def test_held_orders_are_found_those_held_longest_first_and_page_by_page(store: Store) -> None:
+    since = {"a": 3, "b": 1, "c": 2, "d": 2}
+    ids = {await held(store, name, storefront="shop" if name in "ab" else "outlet", since=at(seconds)): name
+           for name, seconds in since.items()}  # fmt: skip
+
+    async def found(limit: int = 9, **which: Any) -> str:
+        return "".join(ids[order.id] for order in await store.held(limit, **which))
+
+    assert await found() == "bcda"
+    assert await found(2) == "bc"
+    assert await found(storefront="outlet") == "cd"
+    assert await found(storefront="none") == ""
+    assert await found(until=at(2)) == "bcd"
+    (second,) = [order_id for order_id, name in ids.items() if name == "c"]
+    assert await found(after=(at(2), second)) == "da"
+    assert await found(1, after=(at(2), second), storefront="outlet") == "d"
+    whole = await store.held_whole("shop", after=(at(1), 0), limit=9)
+    assert [(ids[taken.order.id], taken.body, taken.topic) for taken in whole] == [
+        ("b", b'{"id": 1001}', "orders/updated"), ("a", b'{"id": 1001}', "orders/updated"),
+    ]  # fmt: skip
+
+
+async def test_an_order_that_is_held_again_has_been_held_all_along(store: Store) -> None:
+    order_id = await held(store, since=at(1))
+    later = await accept(store, upsert(), received_at=at(60))
+    assert (await known(store, order_id)).held_since == at(1)
+    assert await store.held_groups() == []
+    again = await store.settle(moved_to(await take(store, later), State.HELD, now=at(61)))
+    assert again is not None
+    assert (again.order.held_since, again.order.since) == (at(1), at(61))
+    await accept(store, upsert())
+    sent = await deliver(store, later)
+    assert sent.order.held_since is None
+
+
+async def test_what_a_person_releases_waits_and_the_rule_is_not_asked_again(store: Store) -> None:
+    order_id = await held(store)
+    released = await store.release(release(order_id, now=at(7)))
+    assert released == Released((Revived("main", Waiting(at(7 - 3600), order_id)),))
+    order = await known(store, order_id)
+    assert (order.state, order.lane, order.held_since, order.released_at, order.cause, order.accepted_at) == (
+        State.WAITING, Lane.NEW, None, at(7), None, at(7),
+    )  # fmt: skip
+    assert [one.what for one in await store.deeds()] == ["release"]
+    await accept(store, upsert(), received_at=at(9))
+    assert (await known(store, order_id)).released_at == at(7), "also when a newer event comes"
+
+
+async def test_what_the_rule_wants_now_is_released_in_the_lane_named_and_is_asked_about_again(store: Store) -> None:
+    order_id = await held(store)
+    released = await store.release(release(order_id, person=False, lane=Lane.REPLAY))
+    assert released.order_ids == [order_id]
+    order = await known(store, order_id)
+    assert (order.state, order.lane, order.released_at) == (State.WAITING, Lane.REPLAY, None)
+    assert order.urgency == at(3600)
+    assert await store.deeds() == []
+
+
+async def test_a_release_moves_an_order_to_the_channel_its_storefront_leads_to_now(store: Store) -> None:
+    order_id = await held(store)
+    released = await store.release(release(order_id, shop="other"))
+    assert [revived.channel for revived in released.waiting] == ["other"]
+    assert [waiting.order_id for waiting in await store.head("other", 9)] == [order_id]
+
+
+async def test_what_is_released_twice_or_is_not_held_moves_once_or_not_at_all(store: Store) -> None:
+    order_id = await held(store)
+    assert (await store.release(release(order_id, order_id))).order_ids == [order_id]
+    assert await store.release(release(order_id, now=at(5))) == Released(marked=(order_id,))
+    assert (await known(store, order_id)).released_at == NOW
+    waiting, sent = [await accept(store, upsert(name)) for name in ("2", "3")]
+    await deliver(store, sent)
+    deeds = len(await store.deeds())
+    assert await store.release(release(id_of(waiting), id_of(sent), 9999)) == Released()
+    assert (await order_of(store, waiting)).released_at is None
+    assert len(await store.deeds()) == deeds
+
+
+@pytest.mark.parametrize("leased", [False, True])
+async def test_a_release_while_a_newer_event_is_asked_about_overrules_the_answer(store: Store, leased: bool) -> None:
+    order_id = await held(store)
+    second = await accept(store, upsert(), received_at=at(5))
+    asked = await take(store, second) if leased else await store.look(order_id)
+    assert asked is not None
+    assert await store.release(release(order_id, now=at(6))) == Released(marked=(order_id,))
+    settled = await store.settle(moved_to(asked, State.HELD, now=at(7)))
+    assert (settled is not None) == leased, "whoever only looked has nothing to settle"
+    order = await known(store, order_id)
+    assert (order.state, order.released_at, order.held_since) == (State.WAITING, at(6), None)
+    assert await store.held_groups() == []
+    await take(store, second)
+
+
+async def test_without_its_webhook_an_order_stays_held(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    order_id = await held(store)
+    if isinstance(store, MemoryStore):
+        store._bodies.clear()
+    else:
+        assert isinstance(store, SqliteStore)
+        store._writer.execute("DELETE FROM bodies")
+    assert await store.release(release(order_id)) == Released()
+    assert (await known(store, order_id)).state is State.HELD
+    assert [taken.body for taken in await store.held_whole("shop", after=None, limit=9)] == [b""]
+
+
+async def test_a_discard_takes_a_release_back(store: Store) -> None:
+    order_id = await held(store)
+    await store.release(release(order_id))
+    await store.discard(Discarding(deed(), [order_id]))
+    order = await known(store, order_id)
+    assert (order.state, order.released_at, order.held_since) == (State.DISCARDED, None, None)
 
 
 # -- the backlog -----------------------------------------------------------------------------------------------------
@@ -1513,6 +1664,9 @@ class Known:
     lease: tuple[int, int] | None = None
     """Token and revision."""
     sent: set[int] = field(default_factory=set)
+    held_since: Instant | None = None
+    released: Instant | None = None
+    """By a person."""
 
     @property
     def place(self) -> Waiting:
@@ -1530,6 +1684,22 @@ class Known:
     def wait_afresh(self, now: Instant) -> None:
         self.state, self.due, self.attempts, self.failing, self.since, self.code = "waiting", now, 0, None, now, None
         self.lane = "update" if self.delivered > 0 or self.lane == "update" else "new"
+
+    def is_overruled(self, now: Instant) -> bool:
+        """It has come to its state: whether that is ``held``, although a person released it meanwhile."""
+        overruled = self.state == "held" and self.released is not None
+        if self.state == "held" and not overruled:
+            self.held_since = now if self.held_since is None else self.held_since
+        elif self.state != "waiting":
+            self.held_since = None
+        return overruled
+
+    def release(self, lane: str | None, channel: str, now: Instant, *, person: bool) -> None:
+        self.digest = self.digest if channel == self.channel else None
+        self.channel = channel
+        self.wait_afresh(now)
+        self.lane = lane or self.lane
+        self.held_since, self.released = None, now if person else self.released
 
     def revive(self, lane: str | None, now: Instant) -> None:
         lane = lane or self.lane
@@ -1909,14 +2079,15 @@ class Stores(RuleBasedStateMachine):
             self.conclude(name, token, revision, outcome, delay_s)
 
     @precondition(lambda self: self.model.orders)
-    @rule(data=st.data(), outcome=st.sampled_from(["unchanged", "cannot_map"]), looked_at=st.integers(0, 1))
+    @rule(data=st.data(), outcome=st.sampled_from(["unchanged", "cannot_map", "held"]), looked_at=st.integers(0, 1))
     def inspect(self, data: st.DataObject, outcome: str, looked_at: int) -> None:
         name = data.draw(st.sampled_from(sorted(self.model.orders)))
         order = self.model.orders[name]
         revision = order.revision - looked_at
         looked = self.run(self.store.look(order.id))
         assert (looked is not None) == (order.under_way and self.model.is_whole(order))
-        if order.under_way and looked_at == 0:
+        overruled = outcome == "held" and order.released is not None
+        if order.under_way and looked_at == 0 and not overruled:
             self.conclude(name, None, revision, outcome, 0.0)
         else:
             assert self.run(self.store.settle(self.made(order, None, revision, outcome, 0.0))) is None
@@ -1976,7 +2147,8 @@ class Stores(RuleBasedStateMachine):
             for event in self.model.events.values():
                 if (event.name, event.revision) == (name, revision):
                     event.disposition = settlement.finding.disposition.value
-        if order.revision > revision and order.state in ("sent", "dead"):
+        overruled = order.is_overruled(self.now)
+        if overruled or (order.revision > revision and order.state in ("sent", "dead")):
             order.wait_afresh(self.now)
         assert settled.waiting == (order.place if order.state == "waiting" else None)
         self.touched.add(name)
@@ -2017,9 +2189,37 @@ class Stores(RuleBasedStateMachine):
         assert self.run(self.store.discard(Discarding(deed, order_ids, event_ids))) == (orders, events)
         for order_id in orders:
             known[order_id].state, known[order_id].since, known[order_id].code = "discarded", self.now, "discarded"
+            known[order_id].held_since = known[order_id].released = None
         for event_id in events:
             self.model.events[event_id].disposition = "discarded"
         self.model.deeds += bool(orders or events)
+        self.touched |= set(self.model.orders)
+
+    @precondition(lambda self: any(o.held_since or o.released for o in self.model.orders.values()))
+    @rule(
+        data=st.data(),
+        lane=st.sampled_from([None, None, Lane.REPLAY]),
+        channels=st.sampled_from([{}, {"shop": "main"}, {"shop": "other"}]),
+        person=st.booleans(),
+    )
+    def release(self, data: st.DataObject, lane: Lane | None, channels: dict[str, str], person: bool) -> None:
+        order_ids = data.draw(st.lists(st.sampled_from(sorted(self.orders_ever)), min_size=1, unique=True))
+        known = {order.id: order for order in self.model.orders.values()}
+        waiting, marked = [], []
+        for order in [known[i] for i in order_ids if i in known and self.model.is_whole(known[i])]:
+            if order.state == "held":
+                order.release(lane, channels.get("shop", order.channel), self.now, person=person)
+                waiting.append(order)
+            elif person and order.state in ("waiting", "sleeping") and not order.delivered:
+                if order.held_since is not None:
+                    order.held_since, order.released = None, self.now
+                if order.released is not None:
+                    marked.append(order.id)
+        deed = replace(BY_ANNA, at=self.now, what="release") if person else None
+        asked = Release(order_ids, self.now, {"main": STARTS}, channels, lane, deed)
+        released = self.run(self.store.release(asked))
+        assert released == Released(tuple(Revived(order.channel, order.place) for order in waiting), tuple(marked))
+        self.model.deeds += person and bool(waiting or marked)
         self.touched |= set(self.model.orders)
 
     @precondition(lambda self: any(o.state in ("dead", "discarded") for o in self.model.orders.values()))
@@ -2149,6 +2349,10 @@ class Stores(RuleBasedStateMachine):
                 oldest[o.channel, o.lane] = min(oldest.get((o.channel, o.lane), o.due), o.due)
         assert self.run(self.store.tally()) == tally
         assert self.run(self.store.oldest_due()) == oldest
+        held = sorted((o.held_since or 0, o.id) for o in self.model.orders.values() if o.state == "held")
+        groups = [HeldGroup("shop", len(held), held[0][0])] if held else []
+        assert self.run(self.store.held_groups()) == groups
+        assert [(o.held_since, o.id) for o in self.run(self.store.held())] == held
 
     @invariant()
     def every_order_is_the_models(self) -> None:
@@ -2175,6 +2379,7 @@ class Stores(RuleBasedStateMachine):
         assert (None if order.cause is None else order.cause.code) == known.code
         assert (None if order.lease is None else (order.lease.token, order.lease.revision)) == known.lease
         assert order.delivered_digest == known.digest
+        assert (order.held_since, order.released_at) == (known.held_since, known.released)
 
     def never_backwards(self, timeline: Timeline) -> None:
         order = timeline.order

@@ -32,6 +32,7 @@ def api(view: View, store: Store, clock: Clock, observe: Observer) -> web.Applic
     app.router.add_get("/api/dead-letters", looking.dead_letters)
     app.router.add_get("/api/dead-letters/groups", looking.dead_groups)
     app.router.add_get("/api/dead-letters/events/{id}", looking.lost_event)
+    app.router.add_get("/api/held", looking.held)
     app.router.add_get("/api/replays", looking.replays)
     app.router.add_get("/api/replays/{id}", looking.replay)
     app.router.add_get("/api/deeds", looking.deeds)
@@ -39,4 +40,6 @@ def api(view: View, store: Store, clock: Clock, observe: Observer) -> web.Applic
     app.router.add_post("/api/channels/{name}/resume", acting.resume)
     app.router.add_post("/api/dead-letters/replay", acting.replay)
     app.router.add_post("/api/dead-letters/discard", acting.discard)
+    app.router.add_post("/api/held/release", acting.release)
+    app.router.add_post("/api/held/discard", acting.discard_held)
     return app

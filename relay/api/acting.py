@@ -13,12 +13,14 @@ from relay.api.looking import find_lost
 from relay.api.view import View
 from relay.clock import Clock
 from relay.core import instant
-from relay.core.delivery import State
+from relay.core.delivery import Lane, State
 from relay.core.events import Observer, PersonActed
 from relay.core.problem import Problem
-from relay.store import Deed, Discarding, Revival, Store
+from relay.store import Deed, Discarding, Release, Revival, Store
 
 _NAMED_MAX = 5
+_RELEASED_MAX = 100
+"""Held orders that are released by one request which names none of them."""
 
 
 class Acting:
@@ -125,9 +127,68 @@ class Acting:
             self._tell(deed)
         return json(_done("discarded", wanted.orders, wanted.events, orders, events))
 
+    # -- held orders -----------------------------------------------------------------------------------------------
+
+    async def release(self, request: web.Request) -> web.Response:
+        """Send held orders although their storefront's rule does not want them yet: named ones, or a page of all."""
+        wanted = await asked.body(request, asked.Releasing)
+        asked.say_why(wanted)
+        selects = wanted.all or wanted.storefront is not None
+        if wanted.orders and selects:
+            raise Problem(422, "mixed-selection", "name orders, or select all of a storefront: not both at once")
+        if not wanted.orders and not wanted.all:
+            raise Problem(
+                422, "selects-everything",
+                "nothing is selected: name orders, or say all: true, with a storefront if only its orders are meant",
+            )  # fmt: skip
+        if wanted.orders:
+            return json(await self._release(wanted, wanted.orders, _named(wanted.orders, ()), None))
+        return await self._release_page(wanted)
+
+    async def _release_page(self, wanted: asked.Releasing) -> web.Response:
+        until = wanted.held_until(self._clock.now())
+        found = await self._store.held(_RELEASED_MAX + 1, storefront=wanted.storefront, after=wanted.after, until=until)
+        page = found[:_RELEASED_MAX]
+        of = "every storefront" if wanted.storefront is None else f"storefront {wanted.storefront}"
+        if not page and wanted.after is None:
+            raise Problem(404, "no-held-orders", f"no order of {of} is held")
+        ids = [order.id for order in page]
+        done = await self._release(wanted, ids, f"all of {of}: {_named(ids, ())}", Lane.REPLAY)
+        more = len(found) > len(page)
+        return json(done | {"next": [page[-1].held_since, page[-1].id] if more else None})
+
+    async def _release(
+        self, wanted: asked.Releasing, order_ids: Sequence[int], about: str, lane: Lane | None
+    ) -> dict[str, object]:
+        deed = self._deed(wanted, "release", about)
+        channels = {name: str(storefront["channel"]) for name, storefront in self._view.storefronts.items()}
+        released = await self._store.release(Release(order_ids, deed.at, self._hands.head_starts, channels, lane, deed))
+        for order in released.waiting:
+            self._hands.offer(order)
+        if released.order_ids:
+            self._tell(deed)
+        return _done("released", order_ids, (), released.order_ids, ())
+
+    async def discard_held(self, request: web.Request) -> web.Response:
+        """Held orders that need nothing, such as those that will never be paid."""
+        wanted = await asked.body(request, asked.DiscardingHeld)
+        asked.say_why(wanted)
+        if not wanted.orders:
+            raise Problem(422, "nothing-named", "name the orders that are to be discarded, by their ids")
+        deed = self._deed(wanted, "discard", _named(wanted.orders, ()))
+        orders, _ = await self._store.discard(Discarding(deed, wanted.orders, (), _HELD))
+        if orders:
+            self._tell(deed)
+        return json(_done("discarded", wanted.orders, (), orders, ()))
+
     # -- the record ------------------------------------------------------------------------------------------------
 
-    def _deed(self, wanted: asked.Replaying | asked.Discarding, what: str, about: str) -> Deed:
+    def _deed(
+        self,
+        wanted: asked.Replaying | asked.Discarding | asked.Releasing | asked.DiscardingHeld,
+        what: str,
+        about: str,
+    ) -> Deed:
         return Deed(self._clock.now(), wanted.by, what, about, wanted.why)
 
     def _tell(self, deed: Deed) -> None:
@@ -136,6 +197,7 @@ class Acting:
 
 _DEAD = frozenset({State.DEAD})
 """An order that lives again (a newer webhook came) is not discarded by who saw it dead."""
+_HELD = frozenset({State.HELD})
 
 
 def _named(orders: Sequence[int], events: Sequence[int]) -> str:

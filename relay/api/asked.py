@@ -20,6 +20,7 @@ _IDS_MAX = 1000
 Who = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Why = Annotated[str, msgspec.Meta(max_length=1000)]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Place = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 Ids = Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)]], msgspec.Meta(max_length=_IDS_MAX)]
 
 
@@ -67,7 +68,33 @@ class Discarding(msgspec.Struct, forbid_unknown_fields=True):
     events: Ids = []
 
 
-T = TypeVar("T", Standing, Replaying, Discarding)
+class Releasing(msgspec.Struct, forbid_unknown_fields=True):
+    """Which held orders are to go on: named ones, or a page of all, or of all of a storefront."""
+
+    by: Who
+    why: Why
+    orders: Ids = []
+    all: bool = False
+    storefront: Word | None = None
+    until: Word | None = None
+    after: tuple[Place, Place] | None = None
+    """What the page before answered as ``next``."""
+
+    def held_until(self, now: Instant) -> Instant:
+        """Only what is held by then."""
+        until = _instant("until", self.until)
+        return now if until is None else min(until, now)
+
+
+class DiscardingHeld(msgspec.Struct, forbid_unknown_fields=True):
+    """Which held orders need nothing."""
+
+    by: Who
+    why: Why
+    orders: Ids
+
+
+T = TypeVar("T", Standing, Replaying, Discarding, Releasing, DiscardingHeld)
 
 
 async def body(request: web.Request, kind: type[T]) -> T:
@@ -100,7 +127,7 @@ async def _read(request: web.Request) -> bytes:
         raise Problem(413, "body-too-large", f"a body may have {BODY_MAX_BYTES} bytes") from None
 
 
-def say_why(asked: Standing | Discarding) -> None:
+def say_why(asked: Standing | Discarding | Releasing | DiscardingHeld) -> None:
     """What is not undone by itself needs a reason, for whoever finds it."""
     if not asked.why:
         raise _invalid("why", "is empty: say why, for whoever finds it later")

@@ -45,6 +45,7 @@ class Looking:
         now = self._clock.now()
         tally, oldest = await self._store.tally(), await self._store.oldest_due()
         lost, running = await self._store.lost_events(), await self._store.replays(running=True)
+        held = await self._store.held_groups()
         reasons, limits = list(self._view.not_ready()), self._view.limits()
         dead = sum(orders for (_, state, _), orders in tally.items() if state is State.DEAD)
         return json(
@@ -65,6 +66,7 @@ class Looking:
                     for name, channel in self._view.channels().items()
                 },
                 "limits": [shown.limit(limit) for limit in limits],
+                "held": [shown.held_group(group, now) for group in held],
                 "dead_letters": dead + lost,
                 "events_without_order": lost,
                 "replays": [shown.replay(replay) for replay in running],
@@ -131,6 +133,22 @@ class Looking:
                 "discarded, or there is none",
             )  # fmt: skip
         return json(shown.lost(found, raw=asked.raw(request)))
+
+    # -- held orders -----------------------------------------------------------------------------------------------
+
+    async def held(self, request: web.Request) -> web.Response:
+        """What is not wanted yet by its storefront's rule: by storefront, and the orders, those held longest first."""
+        now, storefront = self._clock.now(), request.query.get("storefront") or None
+        groups = await self._store.held_groups()
+        orders = await self._store.held(asked.limit(request, 100), storefront=storefront)
+        channels = self._view.channels()
+        return json(
+            {
+                "now": instant.iso(now),
+                "groups": [shown.held_group(g, now) for g in groups if storefront in (None, g.storefront)],
+                "held": [shown.held(order, channels, now) for order in orders],
+            }
+        )
 
     # -- what is being done, and was done --------------------------------------------------------------------------
 

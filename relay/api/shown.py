@@ -10,7 +10,7 @@ from relay.core.delivery import Lane, State
 from relay.core.instant import Instant
 from relay.core.order import Order
 from relay.core.outcome import Cause, Trouble
-from relay.store import Attempt, DeadGroup, Deed, Event, LostEvent, Replay, Tally, Timeline
+from relay.store import Attempt, DeadGroup, Deed, Event, HeldGroup, LostEvent, Replay, Tally, Timeline
 from relay.store.places import of_event, of_order
 
 Shown = dict[str, object]
@@ -91,6 +91,8 @@ def order(known: Order, channels: Mapping[str, ChannelView]) -> Shown:
         "place": place.name,
         "why": place.words,
         "cancelled_at": _moment(known.cancelled_at),
+        "held_since": _moment(known.held_since),
+        "released_at": _moment(known.released_at),
         "due_at": instant.iso(known.due_at),
         "attempts": known.attempts,
         "cause": _cause(known.cause),
@@ -152,6 +154,21 @@ def group(known: DeadGroup) -> Shown:
         "last_at": instant.iso(known.last_at),
         "message": known.message,
     }
+
+
+def held_group(known: HeldGroup, now: Instant) -> Shown:
+    """What is held of one storefront."""
+    return {
+        "storefront": known.storefront,
+        "count": known.count,
+        "oldest_at": instant.iso(known.oldest_at),
+        "oldest_age_s": _age_s(known.oldest_at, now),
+    }
+
+
+def held(known: Order, channels: Mapping[str, ChannelView], now: Instant) -> Shown:
+    """One held order."""
+    return order(known, channels) | {"held_s": _age_s(known.held_since or known.since, now)}
 
 
 def replay(known: Replay) -> Shown:
@@ -225,6 +242,10 @@ def _drain_s(view: ChannelView, to_send: int) -> float | None:
 
 def _cause(cause: Cause | None) -> Shown | None:
     return None if cause is None else {"code": cause.code, "message": cause.message, "status": cause.status}
+
+
+def _age_s(since: Instant, now: Instant) -> float:
+    return round(max(0.0, instant.seconds_between(since, now)), 3)
 
 
 def _moment(moment: Instant | None) -> str | None:

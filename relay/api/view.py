@@ -86,7 +86,8 @@ class View:
     version: str
     started_at: Instant
     store_url: str
-    storefronts: Mapping[str, Mapping[str, str]]
+    storefronts: Mapping[str, Mapping[str, str | None]]
+    """Kind, channel and ``accept_when`` of each."""
     channels: Callable[[], Mapping[str, ChannelView]]
     not_ready: Callable[[], Sequence[str]]
     """Why the relay is not ready; empty when it is."""

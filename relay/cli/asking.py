@@ -19,8 +19,8 @@ from relay.cli.terms import fail, private_from
 _TIMEOUT_S = 10
 _ABOUT_WHAT_WAS_ASKED = frozenset(
     {
-        "already-paused", "invalid-request", "no-dead-letters", "secrets-unreadable", "unknown-channel",
-        "unknown-event", "unknown-order", "unknown-replay",
+        "already-paused", "invalid-request", "no-dead-letters", "no-held-orders", "secrets-unreadable",
+        "unknown-channel", "unknown-event", "unknown-order", "unknown-replay",
     }
 )  # fmt: skip
 _DIRECT = build_opener(ProxyHandler({}))

@@ -1,4 +1,4 @@
-"""Dead letters, as the commands name, ask for and print them."""
+"""Dead letters, as the commands name, ask for and print them; and what is asked of held orders in the same way."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -114,7 +114,7 @@ def know(desk: Desk, channel: str | None, storefront: str | None) -> None:
 
 def print_groups(groups: Sequence[dict[str, Any]]) -> None:
     """The causes, the largest group first, and what to do about each."""
-    table = _table("count", "cause", "channel", "storefront", "since (UTC)")
+    table = table_of("count", "cause", "channel", "storefront", "since (UTC)")
     for group in groups:
         table.add_row(
             str(group["count"]), plain(group["code"]), plain(group["channel"] or ""), plain(group["storefront"]),
@@ -151,7 +151,7 @@ def _hint(code: str, *, gave_up: bool, name: str | None) -> str:
 
 def print_letters(letters: Sequence[dict[str, Any]]) -> None:
     """One row each."""
-    table = _table("dead since (UTC)", "order", "storefront", "cause")
+    table = table_of("dead since (UTC)", "order", "storefront", "cause")
     for letter in letters:
         table.add_row(*(plain(short(cell)) for cell in _row(letter)))
     out.print(table)
@@ -183,7 +183,8 @@ def print_ended(replay: dict[str, Any]) -> None:
         say(out, f"{left} {words} is not there. See: order-relay dead list", style="yellow")
 
 
-def _table(*columns: str) -> Table:
+def table_of(*columns: str) -> Table:
+    """An empty one of the commands' form."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in columns:
         if name == "count":

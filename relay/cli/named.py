@@ -1,7 +1,7 @@
 """Names of orders, events and causes: as they are given to the commands, and as the commands print them."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -21,7 +21,7 @@ class Asks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter that was named."""
+    """A dead letter, or a held order, that was named."""
 
     name: str
     order_id: int | None = None
@@ -56,15 +56,29 @@ def letters_named(desk: Asks, references: Sequence[str], states: Sequence[str]) 
     return [_letter(desk, reference.strip(), states) for reference in references]
 
 
+def held_named(desk: Asks, references: Sequence[str]) -> list[Letter]:
+    """The held orders that are meant; the command ends if one of them is none, or may be several."""
+    return [_one_of(desk, reference.strip(), _is_held, "not held") for reference in references]
+
+
+def _is_held(order: dict[str, Any]) -> bool:
+    """Also while a newer event of it is being asked about."""
+    return order["held_since"] is not None
+
+
 def _letter(desk: Asks, reference: str, states: Sequence[str]) -> Letter:
     event_id = event_named(desk, reference)
     if event_id is not None:
         return Letter(f"event:{event_id}", event_id=event_id)
+    return _one_of(desk, reference, lambda order: order["state"] in states, "no dead letter")
+
+
+def _one_of(desk: Asks, reference: str, wanted_is: Callable[[dict[str, Any]], bool], else_is: str) -> Letter:
     found = orders_named(desk, reference)
-    wanted = [order for order in found if order["state"] in states]
+    wanted = [order for order in found if wanted_is(order)]
     if not wanted:
         places = "; ".join(f"{name_of(order)} of {order['storefront']} is {order['place']}" for order in found)
-        fail(f"{reference} is no dead letter: {places}")
+        fail(f"{reference} is {else_is}: {places}")
     if len(wanted) > 1:
         rows = "\n".join(
             f"  order:{o['id']}  {name_of(o)} of {o['storefront']}, id {o['external_id']}, {o['state']}" for o in wanted

@@ -7,9 +7,12 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from relay.cli.named import code_of, name_of, words_of
+from relay.cli.named import as_word, code_of, name_of, words_of
 from relay.cli.terms import out, plain, say, wrapped
-from relay.cli.times import short
+from relay.cli.times import age, short
+from relay.clock import SystemClock
+from relay.core import instant
+from relay.core.sources import moment
 
 _ATTEMPTS_SHOWN = 3
 _STANDS = {
@@ -24,6 +27,10 @@ def print_timeline(timeline: dict[str, Any]) -> None:
     known = timeline["order"]
     say(out, f" of {known['storefront']}, id {known['external_id']}", before=name_of(known), style="bold", hanging=2)
     say(out, _now(known), before="now ", style="bold", hanging=2)
+    if known["released_at"] and known["place"] != "delivered":
+        when = short(known["released_at"])
+        say(out, f"at {when} UTC, by a person: accept_when is not asked about it", before="released ", style="bold",
+            hanging=2)  # fmt: skip
     out.print(_table_of(timeline))
     for attempt in timeline["attempts"][-_ATTEMPTS_SHOWN:]:
         if attempt["excerpt"] and attempt["outcome"] != "sent":
@@ -93,6 +100,12 @@ def _table_of(timeline: dict[str, Any]) -> Table:
 def _now(known: dict[str, Any]) -> str:
     """Where it is; of a cause only the code, because the table has the rest."""
     place, cause = known["place"], known["cause"]
+    if place == "held" and cause is not None:
+        cancelled = " It was cancelled meanwhile." if known["cancelled_at"] else ""
+        return (
+            f"held: {cause['message'].rstrip('.')}, for {_held_for(known)}; release it with: order-relay held release "
+            f"{as_word(name_of(known))} --why ….{cancelled}"
+        )
     if place not in {"sleeping", "waiting", "dead"} or (place == "dead" and cause is None):
         return f"{place}: {known['why']}"
     words: str = place
@@ -103,6 +116,12 @@ def _now(known: dict[str, Any]) -> str:
     if place != "dead" and known["channel_state"] in _STANDS:
         words += f"; channel {known['channel']} {_STANDS[known['channel_state']]} (order-relay status)"
     return words
+
+
+def _held_for(known: dict[str, Any]) -> str:
+    """For how long an order has been held."""
+    since = moment(known["held_since"]) or 0
+    return age(max(0.0, instant.seconds_between(since, SystemClock().now())))
 
 
 def _without(why: str, last: str) -> str:

@@ -125,7 +125,8 @@ class ProbeFailed:
 
 @dataclass(frozen=True, slots=True)
 class PersonActed:
-    """Someone paused or resumed a channel, replayed or discarded dead letters. It is on record."""
+    """Someone paused or resumed a channel, replayed or discarded dead letters, released or discarded held orders. It is
+    on record."""
 
     by: str
     what: str
@@ -170,6 +171,16 @@ class ReplayAdvanced:
     """Looked at and left as they are."""
     total: int
     ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HeldWanted:
+    """Held orders were released, because their storefront's ``accept_when`` rule wants them by now."""
+
+    storefront: str
+    released: int
+    left: int
+    """Looked at, and still held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +254,7 @@ Happening = (
     | DoorMoved
     | Housekept
     | ReplayAdvanced
+    | HeldWanted
     | PermitTaken
     | StoreTrouble
     | Unexpected

@@ -56,7 +56,7 @@ class Maker:
         """
         if (too_many := has_too_many_parts(body)) is not None:
             return Unmappable((too_many,))
-        asked = self.accept_when is not None and not _may_be_there(order)
+        asked = self._asks_about(order)
         document: object = None
         if asked or self.override is not None or self.shape.reads_document:
             document = documents.decoded(body)
@@ -76,6 +76,16 @@ class Maker:
     def is_unchanged(self, order: Order, made: Made) -> bool:
         """Whether to leave the order's newest revision unsent."""
         return self.skip_unchanged and made.is_known_to(order)
+
+    def wants(self, order: Order, body: bytes) -> bool:
+        """Whether the order would not be held, as things are now."""
+        if not self._asks_about(order):
+            return True
+        document = documents.decoded(body)
+        return isinstance(document, Reason) or self._unwanted(document) is None
+
+    def _asks_about(self, order: Order) -> bool:
+        return self.accept_when is not None and order.released_at is None and not _may_be_there(order)
 
     def _unwanted(self, document: object) -> NotWanted | None:
         """What is held: what the rule is not true of, and what it cannot be asked about."""

@@ -81,6 +81,11 @@ class Order:
     """See :attr:`Delivery.failing_us`."""
     cause: Cause | None = None
     lease: Lease | None = None
+    held_since: Instant | None = None
+    """Since when ``accept_when`` has not wanted the order, also while a newer event of it has yet to be asked about;
+    ``None``: it is not held."""
+    released_at: Instant | None = None
+    """When a named person said that it is to be sent whatever ``accept_when`` says: it is not asked again."""
 
     @property
     def token(self) -> int | None:
@@ -243,7 +248,10 @@ def settled(
         delivered_digest=delivered_digest,
         delivered_revision=after.revision if sent else order.delivered_revision,
         lease=None,
+        held_since=_held_since(order, after.state, now),
     )
+    if after.state is State.HELD and order.released_at is not None:  # it was asked before a person released it
+        return replace(_wait_afresh(decided, order.channel, now, head_starts), held_since=None)
     if order.revision > after.revision and after.state in (State.SENT, State.DEAD, State.HELD):
         return _wait_afresh(decided, order.channel, now, head_starts)
     return decided
@@ -270,9 +278,31 @@ def revived(order: Order, *, lane: Lane | None, now: Instant, head_starts: HeadS
     )  # fmt: skip
 
 
+def released(
+    order: Order, *, channel: str, lane: Lane | None, by_person: bool, now: Instant, head_starts: HeadStarts
+) -> Order:
+    """A held order that goes on after all: because its storefront's rule wants it now, or because a named person says
+    so; then the rule is not asked about it again.
+
+    On the channel that its storefront leads to now; in the lane that is named, else in a lane of live traffic.
+    """
+    waiting = _wait_afresh(order, channel, now, head_starts)
+    if lane is not None:
+        waiting = replace(waiting, lane=lane, urgency=head_starts.urgency(lane, now))
+    return replace(waiting, held_since=None, released_at=now if by_person else order.released_at)
+
+
+def marked_released(order: Order, now: Instant) -> Order:
+    """A held order that a named person releases while a newer event of it waits to be asked about: it keeps its
+    place."""
+    return replace(order, held_since=None, released_at=now)
+
+
 def discarded(order: Order, *, by: str, why: str, now: Instant) -> Order:
-    """An order of which a named person says that it needs nothing. Its next event makes it live again."""
-    return replace(order, state=State.DISCARDED, since=now, cause=Cause("discarded", f"by {by}: {why}"))
+    """An order of which a named person says that it needs nothing. Its next event makes it live again, and subject to
+    ``accept_when``, whoever released it before."""
+    cause = Cause("discarded", f"by {by}: {why}")
+    return replace(order, state=State.DISCARDED, since=now, cause=cause, held_since=None, released_at=None)
 
 
 def _first_lane(arrival: Arrival, event: Upsert | Cancel | Fetch) -> Lane:
@@ -287,6 +317,12 @@ def _cancelled_at(known: Instant | None, arrival: Arrival, event: Upsert | Cance
     if known is not None or not isinstance(event, Cancel):
         return known
     return arrival.received_at if event.version is None else event.version
+
+
+def _held_since(order: Order, state: State, now: Instant) -> Instant | None:
+    if state is State.HELD:
+        return now if order.held_since is None else order.held_since
+    return order.held_since if state is State.WAITING else None
 
 
 def _moved(order: Order, channel: str) -> Order:

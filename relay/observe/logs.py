@@ -23,6 +23,7 @@ from relay.core.events import (
     EventAccepted,
     EventFound,
     Happening,
+    HeldWanted,
     Housekept,
     PermitTaken,
     PersonActed,
@@ -175,7 +176,7 @@ def libraries_in(log: Log) -> Iterator[None]:
 
 _CameIn = EventAccepted | EventFound | RequestRefused
 _Channel = ChannelThrottled | CircuitMoved | ProbeFailed
-_Deed = PersonActed | DoorMoved | Housekept | ReplayAdvanced
+_Deed = PersonActed | DoorMoved | Housekept | ReplayAdvanced | HeldWanted
 _Life = Started | Warned | Stopping | Stopped
 _ALARM: dict[Circuit, Level] = {Circuit.CLOSED: "info", Circuit.OPEN: "warning", Circuit.HALTED: "error"}
 """An open circuit closes by itself; a halted one needs a person."""
@@ -212,7 +213,7 @@ class Logs:
                 pass  # ten lines a second that say nothing
             case ChannelThrottled() | CircuitMoved() | ProbeFailed():
                 self._channel(happening)
-            case PersonActed() | DoorMoved() | Housekept() | ReplayAdvanced():
+            case PersonActed() | DoorMoved() | Housekept() | ReplayAdvanced() | HeldWanted():
                 self._deed(happening)
             case Started() | Warned() | Stopping() | Stopped():
                 self._life(happening)
@@ -295,6 +296,11 @@ class Logs:
                     "warning" if happening.ended and happening.left else "info", happening, "replay",
                     replay=happening.replay, revived=happening.revived, left=happening.left, total=happening.total,
                     ended=happening.ended,
+                )  # fmt: skip
+            case HeldWanted():
+                self._line(
+                    "info", happening, "released", storefront=happening.storefront, released=happening.released,
+                    left=happening.left,
                 )  # fmt: skip
             case _:
                 assert_never(happening)

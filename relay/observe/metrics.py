@@ -32,6 +32,7 @@ from relay.core.events import (
     EventAccepted,
     EventFound,
     Happening,
+    HeldWanted,
     Housekept,
     PermitTaken,
     PersonActed,
@@ -48,7 +49,7 @@ from relay.core.events import (
 from relay.core.instant import Instant
 from relay.core.order import Disposition
 from relay.core.outcome import NAMES as OUTCOMES
-from relay.store import Size, Tally
+from relay.store import HeldGroup, Size, Tally
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -59,7 +60,7 @@ _SLOW_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _WAIT_S = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400)
 _KINDS = ("events", "bodies", "attempts", "orders", "sales")
 _LIMITS = ("queue", "disk", "backlog")
-_DEEDS = ("pause", "resume", "replay", "discard")
+_DEEDS = ("pause", "resume", "replay", "discard", "release")
 _WITHOUT_REQUEST = frozenset({"unchanged", "cannot_map", "held"})
 _FOUND = (Disposition.UNCHANGED, Disposition.HELD, Disposition.QUARANTINED)
 _ALARMING = (("401", "bad-signature"), ("503", "busy"), ("503", "store-failed"))
@@ -92,6 +93,7 @@ class Figures:
     size: Size | None
     """Of the store; ``None`` if it has no disk."""
     now: Instant
+    held: Iterable[HeldGroup] = ()
 
 
 class Metrics:
@@ -140,6 +142,10 @@ class Metrics:
         self._replayed = self._counter(
             "relay_replayed", "Dead letters that bulk replays looked at, by what came of it.", "result"
         )
+        self._wanted = self._counter(
+            "relay_held_wanted", "Held orders released after a start, because their rule wants them by now.",
+            "storefront",
+        )  # fmt: skip
         self._store_errors = self._counter("relay_store_errors", "Things the store failed to do.")
         self._defects = self._counter("relay_unexpected_errors", "Defects of the relay that were caught.")
         self._orders = self._gauge("relay_orders", "Orders by state.", "channel", "state", "lane")
@@ -150,6 +156,11 @@ class Metrics:
         self._lost = self._gauge(
             "relay_events_without_order", "Dead letters from which no order could be read; counted up to 10,000."
         )
+        self._held = self._gauge("relay_held_orders", "Orders held by the storefront's accept_when rule.", "storefront")
+        self._oldest_held = self._gauge(
+            "relay_oldest_held_age_seconds", "For how long the longest held order has been held; 0: none is.",
+            "storefront",
+        )  # fmt: skip
         self._in_flight = self._gauge("relay_in_flight", "Requests in flight.", "channel")
         self._circuit = self._gauge("relay_circuit", "1 for what the channel's circuit is.", "channel", "circuit")
         self._paused = self._gauge("relay_channel_paused", "1 while a person has paused the channel.", "channel")
@@ -171,7 +182,8 @@ class Metrics:
         self._sizes: Mapping[str, Gauge] = {}
         self._replay_counts: dict[int, tuple[int, int]] = {}
         self._channels = tuple(channels)
-        self._start_at_zero(tuple(storefronts))
+        self._storefronts = set(storefronts)
+        self._start_at_zero(self._storefronts)
 
     def __call__(self, happening: Happening) -> None:
         """Count it."""
@@ -184,7 +196,7 @@ class Metrics:
                 self._permit_s.labels(happening.channel).observe(happening.waited_s)
             case ChannelThrottled() | CircuitMoved() | ProbeFailed():
                 self._channel(happening)
-            case PersonActed() | DoorMoved() | Housekept() | ReplayAdvanced():
+            case PersonActed() | DoorMoved() | Housekept() | ReplayAdvanced() | HeldWanted():
                 self._deed(happening)
             case StoreTrouble():
                 self._store_errors.inc()
@@ -218,7 +230,7 @@ class Metrics:
             case _:
                 assert_never(happening)
 
-    def _deed(self, happening: PersonActed | DoorMoved | Housekept | ReplayAdvanced) -> None:
+    def _deed(self, happening: PersonActed | DoorMoved | Housekept | ReplayAdvanced | HeldWanted) -> None:
         match happening:
             case PersonActed():
                 self._deeds.labels(happening.what).inc()
@@ -232,6 +244,8 @@ class Metrics:
                 self._held_s.set(happening.held_max_s)
             case ReplayAdvanced():
                 self._replay(happening)
+            case HeldWanted():
+                self._wanted.labels(happening.storefront).inc(happening.released)
             case _:
                 assert_never(happening)
 
@@ -254,6 +268,7 @@ class Metrics:
     def expose(self, figures: Figures) -> bytes:
         """The text that Prometheus scrapes."""
         self._lost.set(figures.lost_events)
+        self._show_held(figures.held, figures.now)
         for channel in self._channels:
             for lane in Lane:
                 for state in State:
@@ -264,6 +279,15 @@ class Metrics:
         if figures.size is not None:
             self._show_size(figures.size)
         return generate_latest(self.registry)
+
+    def _show_held(self, groups: Iterable[HeldGroup], now: Instant) -> None:
+        held = {group.storefront: group for group in groups}
+        self._storefronts |= held.keys()  # also of one that is not configured any more
+        for storefront in self._storefronts:
+            group = held.get(storefront)
+            oldest_at = now if group is None else group.oldest_at
+            self._held.labels(storefront).set(0 if group is None else group.count)
+            self._oldest_held.labels(storefront).set(max(0.0, instant.seconds_between(oldest_at, now)))
 
     def _show_channel(self, channel: str, figure: ChannelFigures) -> None:
         self._in_flight.labels(channel).set(figure.in_flight)
@@ -289,6 +313,7 @@ class Metrics:
         """Known label sets exist from the start, so that a rate can be taken of the first event."""
         for storefront in storefronts:
             self._request_s.labels(storefront)
+            self._wanted.labels(storefront)
             for disposition in Disposition:
                 self._accepted.labels(storefront, disposition)
             for disposition in _FOUND:

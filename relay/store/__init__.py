@@ -145,7 +145,7 @@ class Deed:
     at: Instant
     by: str
     what: str
-    """``pause``, ``resume``, ``replay`` or ``discard``."""
+    """``pause``, ``resume``, ``replay``, ``discard`` or ``release``."""
     about: str
     """A channel, an order, an event, or what was selected: ``channel main``, ``order:17``, ``code http_422`` …"""
     why: str
@@ -220,6 +220,51 @@ class Revived:
 
     channel: str
     waiting: Waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Held orders that are to go on."""
+
+    order_ids: Sequence[int]
+    now: Instant
+    head_starts: Mapping[str, HeadStarts]
+    """By channel; the defaults where a channel is missing."""
+    channels: Mapping[str, str]
+    """The channel that each storefront leads to; where one is missing, its orders stay on theirs."""
+    lane: Lane | None = None
+    """``None``: in a lane of live traffic."""
+    deed: Deed | None = None
+    """Who says so: then ``accept_when`` is not asked about these orders again. ``None``: it wants them now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What a release came to."""
+
+    waiting: tuple[Revived, ...] = ()
+    """Orders that wait again."""
+    marked: tuple[int, ...] = ()
+    """Ids of orders that were being asked about anew, or were released before: they are on their way already."""
+
+    @property
+    def order_ids(self) -> Sequence[int]:
+        """All of them."""
+        return [*(revived.waiting.order_id for revived in self.waiting), *self.marked]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldGroup:
+    """What is held of one storefront."""
+
+    storefront: str
+    count: int
+    oldest_at: Instant
+    """Since when the longest held is held."""
+
+
+HeldPlace = tuple[Instant, int]
+"""How far one has come among held orders, those held longest first: since when the last one is held, and its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +419,10 @@ class Store(Protocol):
         read; returns the ids of the orders and of the events that were."""
         ...
 
+    async def release(self, release: Release) -> Released:
+        """Let held orders wait again that have a whole webhook; the others are left as they are."""
+        ...
+
     async def understood(self, event_id: int, arrival: Arrival) -> Receipt | None:
         """An event from which no order could be read is understood at last: it does to its order what it would have
         done, in the ``replay`` lane. ``arrival.received_at`` is now; the event keeps the time it came at. ``None`` if
@@ -445,6 +494,25 @@ class Store(Protocol):
 
     async def dead_groups(self) -> Sequence[DeadGroup]:
         """Dead letters by cause, the largest group first."""
+        ...
+
+    async def held_groups(self) -> Sequence[HeldGroup]:
+        """What is held, by storefront; kept, not counted."""
+        ...
+
+    async def held(
+        self,
+        limit: int = 100,
+        *,
+        storefront: str | None = None,
+        after: HeldPlace | None = None,
+        until: Instant | None = None,
+    ) -> Sequence[Order]:
+        """Held orders, those held longest first: beyond ``after``, and held since ``until`` or longer."""
+        ...
+
+    async def held_whole(self, storefront: str, *, after: HeldPlace | None, limit: int) -> Sequence[Taken]:
+        """The same of one storefront, with what their sales are made from; an empty body where that is not kept."""
         ...
 
     async def lost(self, *, after: int, limit: int, selection: Selection = EVERYTHING) -> Sequence[LostEvent]:

@@ -22,6 +22,8 @@ from relay.store import (
     Discarding,
     Event,
     Receipt,
+    Release,
+    Released,
     Replay,
     Revival,
     Revived,
@@ -220,6 +222,26 @@ class Ledger:
             self.deeds.append(revival.deed)
         return revived
 
+    def release(self, release: Release) -> Released:
+        """See :meth:`relay.store.Store.release`."""
+        waiting: list[Revived] = []
+        marked: list[int] = []
+        for order_id in dict.fromkeys(release.order_ids):
+            order = self._orders.get(order_id)
+            if order is None or not self._is_whole(order):
+                continue
+            if order.state is State.HELD:
+                waiting.append(self._release(order, release))
+            elif release.deed is not None and order.state in _UNDER_WAY and order.delivered_revision == 0:
+                if order.held_since is not None:
+                    self._change(rules.marked_released(order, release.now))
+                elif order.released_at is None:
+                    continue
+                marked.append(order_id)
+        if (waiting or marked) and release.deed is not None:
+            self.deeds.append(release.deed)
+        return Released(tuple(waiting), tuple(marked))
+
     def discard(self, discarding: Discarding) -> tuple[list[int], list[int]]:
         """See :meth:`relay.store.Store.discard`."""
         deed = discarding.deed
@@ -320,6 +342,16 @@ class Ledger:
             deltas[at] = deltas.get(at, 0) + 1
         return {at: delta for at, delta in deltas.items() if delta}
 
+    def held_deltas(self) -> dict[str, int]:
+        """By how much the number of held orders changes, by storefront."""
+        deltas: dict[str, int] = {}
+        for order in self.changed():
+            before = self._before.get(order.id)
+            was = before is not None and before.state is State.HELD
+            if was != (order.state is State.HELD):
+                deltas[order.storefront] = deltas.get(order.storefront, 0) + (-1 if was else 1)
+        return {storefront: delta for storefront, delta in deltas.items() if delta}
+
     # -- how -------------------------------------------------------------------------------------------------------
 
     def _order_of(self, arrival: Arrival) -> Order | None:
@@ -376,6 +408,20 @@ class Ledger:
     def _is_whole(self, order: Order) -> bool:
         event_id = order.event_id
         return event_id is not None and (event_id in self._bodies or event_id in self._loaded.bodies)
+
+    def _release(self, order: Order, release: Release) -> Revived:
+        channel = release.channels.get(order.storefront, order.channel)
+        released = self._change(
+            rules.released(
+                order,
+                channel=channel,
+                lane=release.lane,
+                by_person=release.deed is not None,
+                now=release.now,
+                head_starts=release.head_starts.get(channel, HeadStarts()),
+            )
+        )
+        return Revived(channel, _place(released))
 
     def _revive(self, order: Order, lane: Lane | None, now: Instant, head_starts: Mapping[str, HeadStarts]) -> Revived:
         starts = head_starts.get(order.channel, HeadStarts())
@@ -445,7 +491,8 @@ def _may_settle(order: Order, settlement: Settlement) -> bool:
     # Whoever looked without a lease may have seen the order as it was before an attempt that has ended since.
     seen = (settlement.after.revision, settlement.after.attempts, settlement.delivered_digest)
     unmoved = seen == (order.revision, order.attempts, order.delivered_digest)
-    return order.lease is None and order.state in _UNDER_WAY and unmoved
+    overruled = settlement.after.state is State.HELD and order.released_at is not None
+    return order.lease is None and order.state in _UNDER_WAY and unmoved and not overruled
 
 
 def _place(order: Order) -> Waiting:

@@ -22,8 +22,12 @@ from relay.store import (
     Deed,
     Discarding,
     Event,
+    HeldGroup,
+    HeldPlace,
     LostEvent,
     Receipt,
+    Release,
+    Released,
     Replay,
     Revival,
     Revived,
@@ -133,6 +137,12 @@ class MemoryStore:
         discarded = ledger.discard(discarding)
         self._save(ledger)
         return discarded
+
+    async def release(self, release: Release) -> Released:
+        ledger = self._ledger(release.order_ids)
+        released = ledger.release(release)
+        self._save(ledger)
+        return released
 
     async def understood(self, event_id: int, arrival: Arrival) -> Receipt | None:
         ledger = self._ledger(self._about(arrival))
@@ -272,6 +282,31 @@ class MemoryStore:
             for group, letters in groups.items()
         ]
         return sorted(told, key=lambda group: (-group.count, group.code, group.channel or "", group.storefront))
+
+    async def held_groups(self) -> Sequence[HeldGroup]:
+        groups: dict[str, list[Instant]] = {}
+        for order in self._orders.values():
+            if order.state is State.HELD:
+                groups.setdefault(order.storefront, []).append(_held_place(order)[0])
+        return [HeldGroup(name, len(found), min(found)) for name, found in sorted(groups.items())]
+
+    async def held(
+        self, limit: int = 100, *, storefront: str | None = None, after: HeldPlace | None = None,
+        until: Instant | None = None,
+    ) -> Sequence[Order]:  # fmt: skip
+        held = (
+            order
+            for order in self._orders.values()
+            if order.state is State.HELD
+            and storefront in (None, order.storefront)
+            and (after is None or _held_place(order) > after)
+            and (until is None or _held_place(order)[0] <= until)
+        )
+        return nsmallest(limit, held, key=_held_place)
+
+    async def held_whole(self, storefront: str, *, after: HeldPlace | None, limit: int) -> Sequence[Taken]:
+        orders = await self.held(limit, storefront=storefront, after=after)
+        return [taken for order in orders if (taken := self._taken(order)) is not None]
 
     async def lost(self, *, after: int, limit: int, selection: Selection = EVERYTHING) -> Sequence[LostEvent]:
         lost = (letter for letter in self._dead(selection) if isinstance(letter, Event) and letter.id > after)
@@ -416,6 +451,10 @@ class MemoryStore:
 def _after_a_crash(order: Order) -> Order:
     certain = order.delivered_digest if order.state not in _UNDER_WAY else None
     return replace(order, lease=None, delivered_digest=certain)
+
+
+def _held_place(order: Order) -> HeldPlace:
+    return (order.since if order.held_since is None else order.held_since), order.id
 
 
 def _page(rows: Mapping[int, object], after: int, limit: int) -> tuple[Sequence[int], bool]:

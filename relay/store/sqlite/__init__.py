@@ -29,8 +29,12 @@ from relay.store import (
     Deed,
     Discarding,
     Event,
+    HeldGroup,
+    HeldPlace,
     LostEvent,
     Receipt,
+    Release,
+    Released,
     Replay,
     Revival,
     Revived,
@@ -134,6 +138,10 @@ class SqliteStore:
     async def discard(self, discarding: Discarding) -> tuple[Sequence[int], Sequence[int]]:
         discarded: tuple[Sequence[int], Sequence[int]] = await self._group.ask(discarding)
         return discarded
+
+    async def release(self, release: Release) -> Released:
+        released: Released = await self._group.ask(release)
+        return released
 
     async def understood(self, event_id: int, arrival: Arrival) -> Receipt | None:
         receipt: Receipt | None = await self._group.ask(Understand(event_id, arrival))
@@ -246,6 +254,23 @@ class SqliteStore:
 
     async def dead_groups(self) -> Sequence[DeadGroup]:
         return await self._read(reading.dead_groups)
+
+    async def held_groups(self) -> Sequence[HeldGroup]:
+        return await self._read(reading.held_groups)
+
+    async def held(
+        self, limit: int = 100, *, storefront: str | None = None, after: HeldPlace | None = None,
+        until: Instant | None = None,
+    ) -> Sequence[Order]:  # fmt: skip
+        return await self._read(lambda r: reading.held(r, self._writing.order, limit, storefront, after, until))
+
+    async def held_whole(self, storefront: str, *, after: HeldPlace | None, limit: int) -> Sequence[Taken]:
+        def read(reader: sqlite3.Connection) -> Sequence[Taken]:
+            orders = reading.held(reader, self._writing.order, limit, storefront, after, None)
+            found = bodies(reader, [order.event_id for order in orders if order.event_id is not None])
+            return [Taken(order, *found.get(order.event_id or 0, ("", b""))) for order in orders]
+
+        return await self._read(read)
 
     async def lost(self, *, after: int, limit: int, selection: Selection = EVERYTHING) -> Sequence[LostEvent]:
         return await self._read(lambda reader: reading.lost(reader, after, limit, selection))

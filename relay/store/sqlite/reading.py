@@ -18,6 +18,8 @@ from relay.store import (
     DeadGroup,
     Deed,
     Event,
+    HeldGroup,
+    HeldPlace,
     LostEvent,
     Replay,
     Selection,
@@ -67,6 +69,14 @@ _LOST_GROUPS = f"""
             WHERE {LOST} AND newest.storefront = lost.storefront
             ORDER BY newest.received_at DESC, newest.id DESC LIMIT 1)
     FROM events lost INDEXED BY events_lost_since WHERE {LOST} GROUP BY storefront"""  # noqa: S608
+
+_EVER: Instant = (1 << 63) - 1
+_HELD = f"""SELECT {ORDERS} FROM orders INDEXED BY orders_held WHERE state = 'held' AND storefront = ?
+    AND held_since <= ? AND (held_since, id) > (?, ?) ORDER BY held_since, id LIMIT ?"""  # noqa: S608
+_HELD_GROUPS = """
+    SELECT storefront, orders, (SELECT held_since FROM orders INDEXED BY orders_held
+        WHERE state = 'held' AND orders.storefront = held.storefront ORDER BY held_since, id LIMIT 1)
+    FROM held WHERE orders > 0 ORDER BY storefront"""
 
 
 def order(reader: Reader, as_order: AsOrder, order_id: int) -> Order | None:
@@ -172,6 +182,29 @@ def dead_above(reader: Reader, order_id: int, selection: Selection, limit: int) 
     _, where, asked = _orders_where(selection)
     query = f"SELECT id FROM orders INDEXED BY orders_dead WHERE {where} AND id > ? ORDER BY id LIMIT ?"  # noqa: S608
     return [row[0] for row in reader.execute(query, (*asked, order_id, limit))]
+
+
+def held_groups(reader: Reader) -> Sequence[HeldGroup]:
+    return [HeldGroup(*row) for row in reader.execute(_HELD_GROUPS)]
+
+
+def held(
+    reader: Reader,
+    as_order: AsOrder,
+    limit: int,
+    storefront: str | None,
+    after: HeldPlace | None,
+    until: Instant | None,
+) -> Sequence[Order]:
+    """Each storefront's are found in the index in this order; so all of them are, one storefront beside the other."""
+    names = [storefront] if storefront is not None else [group.storefront for group in held_groups(reader)]
+    asked = (_EVER if until is None else until, *((-_EVER, 0) if after is None else after), limit)
+    found = [map(as_order, reader.execute(_HELD, (name, *asked)).fetchall()) for name in names]
+    return list(islice(merge(*found, key=_held_place), limit))
+
+
+def _held_place(order: Order) -> HeldPlace:
+    return order.held_since or 0, order.id
 
 
 def lost(reader: Reader, after: int, limit: int, selection: Selection) -> Sequence[LostEvent]:

@@ -20,7 +20,7 @@ Row = tuple[Any, ...]
 ORDER_COLUMNS = (
     "id", "storefront", "external_id", "channel", "reference", "version", "revision", "event_id", "cancelled_at",
     "delivered_revision", "delivered_digest", "state", "lane", "due_at", "urgency", "accepted_at", "since", "attempts",
-    "failing_us", "cause_code", "cause_message", "cause_status", "run",
+    "failing_us", "held_since", "released_at", "cause_code", "cause_message", "cause_status", "run",
 )  # fmt: skip
 _STATE, _LANE, _CAUSE = (ORDER_COLUMNS.index(column) for column in ("state", "lane", "cause_code"))
 EVENT_COLUMNS = (
@@ -46,6 +46,7 @@ def order_row(order: Order, run: int) -> Row:
         order.id, order.storefront, order.external_id, order.channel, order.reference, order.version, order.revision,
         order.event_id, order.cancelled_at, order.delivered_revision, order.delivered_digest, order.state, order.lane,
         order.due_at, order.urgency, order.accepted_at, order.since, order.attempts, order.failing_us,
+        order.held_since, order.released_at,
         *((None, None, None) if cause is None else (cause.code, cause.message, cause.status)), run,
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ from relay.clock import monotonic
 from relay.core.condition import encode
 from relay.core.delivery import Lane, State
 from relay.core.order import Arrival, Lease, Order
-from relay.store import Deed, Discarding, Event, Replay, Revival, Settlement, StoreFailed, Swept, Taken
+from relay.store import Deed, Discarding, Event, Release, Replay, Revival, Settlement, StoreFailed, Swept, Taken
 from relay.store.ledger import Fresh, Key, Ledger, Loaded, begun, dedupe_digest, key_of
 from relay.store.sqlite import sweeping
 from relay.store.sqlite.commands import (
@@ -64,6 +64,7 @@ Command = (
     | Settlement
     | Wake
     | Revival
+    | Release
     | Discarding
     | Understand
     | Keep
@@ -84,6 +85,7 @@ _IDS_MAX = 4096
 _SAVE_ORDER = "ON CONFLICT (id) DO UPDATE SET " + ", ".join(f"{c} = excluded.{c}" for c in ORDER_COLUMNS[3:])
 _SAVE_SALE = "ON CONFLICT (order_id) DO UPDATE SET revision = excluded.revision, sale = excluded.sale"
 _SAVE_TALLY = "ON CONFLICT (channel, state, lane) DO UPDATE SET orders = orders + excluded.orders"
+_SAVE_HELD = "ON CONFLICT (storefront) DO UPDATE SET orders = orders + excluded.orders"
 _SAVE_CONDITION = """INSERT INTO channels (name, condition) VALUES (?, ?)
     ON CONFLICT (name) DO UPDATE SET condition = excluded.condition"""
 _SAVE_REPLAY = 'UPDATE replays SET revived = ?, "left" = ?, order_id = ?, event_id = ?, ended_at = ? WHERE id = ?'
@@ -123,7 +125,7 @@ class _About:
             case Discarding(_, order_ids, event_ids):
                 self.ids.update(dict.fromkeys(order_ids))
                 self.event_ids += event_ids
-            case Revival(order_ids):
+            case Revival(order_ids) | Release(order_ids):
                 self._note_revived(order_ids)
             case AdvanceReplay(replay_id, order_ids):
                 self._note_revived(order_ids)
@@ -271,7 +273,7 @@ class Writer:
             case Wake():
                 woken = (ledger.wake(order_id, command.now) for order_id in sleepers[id(command)])
                 return [waiting for waiting in woken if waiting is not None]
-            case Revival() | Discarding() | Understand() | AdvanceReplay() | NoteReplay():
+            case Revival() | Release() | Discarding() | Understand() | AdvanceReplay() | NoteReplay():
                 return _for_a_person(ledger, command)
             case Keep() | Record() | BeginReplay() | Shrink() | Probe():
                 return self._administer(command)
@@ -373,6 +375,7 @@ class Writer:
             self._connection.execute(_SAVE_REPLAY, place)
         self._save_deeds(ledger.deeds)
         self._save_tally(ledger.deltas())
+        self._insert("held", "storefront, orders", list(ledger.held_deltas().items()), _SAVE_HELD)
 
     def _amend(self, event: Event) -> None:
         known = (event.topic, event.disposition, event.order_id, event.version, event.revision)
@@ -395,11 +398,15 @@ class Writer:
             )
 
 
-def _for_a_person(ledger: Ledger, command: Revival | Discarding | Understand | AdvanceReplay | NoteReplay) -> object:
+def _for_a_person(
+    ledger: Ledger, command: Revival | Release | Discarding | Understand | AdvanceReplay | NoteReplay
+) -> object:
     """What persons ask for, now and then."""
     match command:
         case Revival():
             return ledger.revive(command)
+        case Release():
+            return ledger.release(command)
         case Discarding():
             return ledger.discard(command)
         case Understand(event_id, arrival):
