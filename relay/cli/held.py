@@ -8,18 +8,20 @@ import typer
 
 from relay.cli.asking import Desk, Url
 from relay.cli.letters import Storefront, ids, know, names_left, query, table_of
-from relay.cli.named import REFERENCE_HELP, Letter, as_word, count, held_named, name_of
+from relay.cli.named import Letter, as_word, count, held_named, name_of
 from relay.cli.terms import By, Command, ConfigFile, Group, Json, err, fail, out, plain, say, who
 from relay.cli.times import age
 
 _RELEASE = "order-relay held release REFERENCE --why …"
 
-References = Annotated[list[str] | None, typer.Argument(metavar="REFERENCE", help=REFERENCE_HELP)]
+_HELP = "What the customer calls it (#1001), its external id, or order:12."
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    held = typer.Typer(cls=Group, name="held", help="What accept_when does not want yet.", no_args_is_help=True)
+    held = typer.Typer(
+        cls=Group, name="held", help="What accept_when does not want yet: held orders.", no_args_is_help=True
+    )
     held.command("list", cls=Command, epilog="Example: order-relay held list --storefront shop")(list_)
     held.command(
         "release", cls=Command, epilog="Example: order-relay held release '#1001' --why 'paid by bank transfer'"
@@ -61,7 +63,11 @@ def _print_groups(desk: Desk, groups: list[dict[str, Any]]) -> None:
     table = table_of("count", "storefront", "oldest", "held until")
     for group in groups:
         known = storefronts.get(group["storefront"])
-        rule = "the storefront is configured again" if known is None else known["accept_when"] or "looked at: no rule"
+        rule = (
+            "the storefront is configured again"
+            if known is None
+            else known["accept_when"] or "it is looked at: no rule"
+        )
         table.add_row(
             str(group["count"]), plain(group["storefront"]), age(group["oldest_age_s"]), plain(rule)
         )  # fmt: skip
@@ -71,7 +77,7 @@ def _print_groups(desk: Desk, groups: list[dict[str, Any]]) -> None:
 def _print_orders(orders: list[dict[str, Any]]) -> None:
     table = table_of("held for", "order", "id", "storefront", "channel", "why")
     for order in orders:
-        why = "" if order["cause"] is None else order["cause"]["message"]
+        why = _why(order)
         cells = (
             age(order["held_s"]), name_of(order), order["external_id"], order["storefront"], order["channel"],
             f"cancelled; {why}" if order["cancelled_at"] else why,
@@ -80,8 +86,14 @@ def _print_orders(orders: list[dict[str, Any]]) -> None:
     out.print(table)
 
 
+def _why(order: dict[str, Any]) -> str:
+    """What the rule's not being true goes without saying for."""
+    said = "" if order["cause"] is None else str(order["cause"]["message"])
+    return said.partition("; ")[2] or "not true of it yet"
+
+
 def release(  # noqa: PLR0913 - one option each
-    references: References = None,
+    references: Annotated[list[str] | None, typer.Argument(metavar="REFERENCE", help=_HELP)] = None,
     *,
     why: Annotated[str, typer.Option(help="Why it may go unasked, for the record.", metavar="TEXT")],
     every: Annotated[bool, typer.Option("--all", help="Every one that is held.")] = False,
@@ -152,7 +164,7 @@ def _confirm(most: int, yes: bool) -> None:
 
 
 def discard(
-    references: Annotated[list[str], typer.Argument(metavar="REFERENCE", help=REFERENCE_HELP)],
+    references: Annotated[list[str], typer.Argument(metavar="REFERENCE", help=_HELP)],
     why: Annotated[str, typer.Option(help="Why it needs nothing, for the record.", metavar="TEXT")],
     by: By = None,
     config: ConfigFile = None,

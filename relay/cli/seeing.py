@@ -42,9 +42,9 @@ def status(config: ConfigFile = None, url: Url = None, as_json: Json = False) ->
     files = private_from(config).files
     for name, channel in found["channels"].items():
         _print_channel(name, channel, found["now"], files)
-    for group in found["held"]:
-        words = f"{count(group['count'], 'order')} of {group['storefront']} held (oldest {age(group['oldest_age_s'])})"
-        say(out, f"{words}; see: order-relay held list", before="\n", hanging=2)
+    if found["held"]:
+        of_each = (f"{g['count']} of {g['storefront']} (oldest {age(g['oldest_age_s'])})" for g in found["held"])
+        say(out, f"{', '.join(of_each)}; see: order-relay held list", before="\nheld: ", hanging=2)
     for replay in found["replays"]:
         done = replay["revived"] + replay["left"]
         words = f"replay {replay['id']} by {replay['by']}: {done} of {count(replay['total'], 'dead letter')}"

@@ -101,10 +101,10 @@ def _now(known: dict[str, Any]) -> str:
     """Where it is; of a cause only the code, because the table has the rest."""
     place, cause = known["place"], known["cause"]
     if place == "held" and cause is not None:
-        cancelled = " It was cancelled meanwhile." if known["cancelled_at"] else ""
+        cancelled = " and cancelled" if known["cancelled_at"] else ""
         return (
-            f"held: {cause['message'].rstrip('.')}, for {_held_for(known)}; release it with: order-relay held release "
-            f"{as_word(name_of(known))} --why ….{cancelled}"
+            f"held{cancelled}: {cause['message'].rstrip('.')}, for {_held_for(known)}; release it with: order-relay "
+            f"held release {as_word(name_of(known))} --why …"
         )
     if place not in {"sleeping", "waiting", "dead"} or (place == "dead" and cause is None):
         return f"{place}: {known['why']}"
