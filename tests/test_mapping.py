@@ -207,6 +207,23 @@ def test_what_jetti_may_have_goes_on_whatever_the_rule_says(about: Order) -> Non
     assert isinstance(concluded(maker(PAID), body, about), Made)
 
 
+def test_what_a_person_released_goes_on_whatever_the_rule_says() -> None:
+    body = manual_sale(1, paymentStatus="pending")
+    released = replace(order(), released_at=at(5))
+    assert isinstance(concluded(maker(PAID), body, released), Made)
+
+
+def test_an_order_is_wanted_if_its_rule_is_true_of_it_or_is_not_asked() -> None:
+    body, held_one = manual_sale(1, paymentStatus="pending"), order(State.HELD)
+    assert not maker(PAID).wants(held_one, body)
+    assert not maker(lambda _: Reason("/x", "a rule that has no value")).wants(held_one, body)
+    assert maker(PAID).wants(held_one, manual_sale(1, paymentStatus="paid"))
+    assert maker().wants(held_one, body)
+    assert maker(PAID).wants(replace(held_one, released_at=at(5)), body)
+    assert maker(PAID).wants(replace(held_one, delivered_revision=1), body)
+    assert maker(PAID).wants(held_one, b"{"), "what is no JSON is a dead letter, and not held"
+
+
 HELD = NotWanted(concluded(maker(PAID), manual_sale(1)).cause)  # type: ignore[union-attr]
 
 

@@ -33,7 +33,9 @@ from relay.store import (
     Cutoffs,
     Deed,
     Discarding,
+    HeldGroup,
     Receipt,
+    Release,
     Revival,
     Selection,
     StoreFailed,
@@ -47,6 +49,7 @@ from relay.store.sqlite.commands import AdvanceReplay, Sweep
 from tests.builders import (
     CANNOT_MAP,
     FAILED,
+    NOT_WANTED,
     REFUSED,
     SENT,
     accept,
@@ -861,6 +864,25 @@ async def test_a_store_of_the_first_version_keeps_everything(path: Path) -> None
     await store.close()
 
 
+async def test_what_a_store_without_a_report_of_it_holds_is_in_the_report(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as second_version:
+        for number, step in enumerate(("0001_begin", "0002_operations"), start=1):
+            second_version.executescript((ROOT / f"relay/store/migrations/{step}.sql").read_text())
+            second_version.execute(f"PRAGMA user_version = {number}")
+        second_version.execute(
+            "INSERT INTO orders (storefront, external_id, channel, revision, delivered_revision, state, lane, due_at,"
+            " urgency, accepted_at, attempts, run, since)"
+            " VALUES ('shop', '1', 'main', 1, 0, 'held', 'new', 1, 1, 1, 0, 1, 77)"
+        )
+        second_version.commit()
+    store = await SqliteStore.open(path)
+    assert await store.held_groups() == [HeldGroup("shop", 1, 77)]
+    assert [(order.external_id, order.held_since, order.released_at) for order in await store.held()] == [
+        ("1", 77, None)
+    ]
+    await store.close()
+
+
 FIRST_VERSIONS_ROWS = """
 INSERT INTO events VALUES
     (1, 'shop', 'orders/create', 1000, 'queued', x'DIGEST', 1, NULL, 1, NULL, NULL),
@@ -1003,11 +1025,22 @@ async def statements_of_a_day(store: SqliteStore) -> Sequence[str]:
     await store.find("#1")
     await store.body(1)
     await store.sale(1)
+    await held_statements(store, receipts[-1])
     await persons_statements(store, [id_of(receipt) for receipt in receipts])
     await store.sweep(Cutoffs(at(1), at(1)), SweepPlace(), limit=100)
     store._writer.set_trace_callback(None)
     await store._read(lambda reader: reader.set_trace_callback(None))
     return [text for text in seen if text.split()[0] in ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "REPLACE")]
+
+
+async def held_statements(store: SqliteStore, receipt: Receipt) -> None:
+    """What is asked about orders that are not wanted yet."""
+    looked = await store.look(id_of(receipt))
+    assert looked is not None
+    await store.settle(settlement(looked, NOT_WANTED))
+    assert [group.count for group in await store.held_groups()] == [1]
+    assert len(await store.held(5)) == len(await store.held_whole("shop", after=(0, 0), limit=5)) == 1
+    await store.release(Release([id_of(receipt)], at(0), {}, {}, deed=Deed(at(0), "anna", "release", "order", "paid")))
 
 
 async def persons_statements(store: SqliteStore, ids: Sequence[int]) -> None:
@@ -1046,6 +1079,7 @@ ALLOWED = (
     "SCAN json_each VIRTUAL TABLE INDEX 1:",  # the same
     "SCAN tally.*",  # one row per channel, state and lane
     "SCAN channels",  # one row per channel
+    "SCAN held",  # one row per storefront
     # For a person, at most so many:
     "SCAN deeds",
     "SCAN replays( USING INDEX replays_running)?",
