@@ -6,15 +6,14 @@ is held no more, and the rest is gone through again after the next start. What i
 and its rule is asked once more when its turn comes; a tightened rule therefore holds what waits, too, but only then.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from relay.clock import Clock
 from relay.core.delivery import HeadStarts, Lane
 from relay.core.events import HeldWanted, Observer, StoreTrouble, Unexpected
-from relay.core.instant import Instant
 from relay.core.mapping import Maker
-from relay.store import HeldPlace, Release, Revived, Store, StoreError, Taken
+from relay.store import HeldGroup, HeldPlace, Release, Revived, Store, StoreError, Taken
 
 _ORDERS = 20
 """Orders looked at in one step: their webhooks are in memory meanwhile."""
@@ -55,26 +54,25 @@ class Releaser:
 
     async def run(self) -> None:
         """Go through what is held now, and end. What is held from now on was asked about by the rules as they are."""
-        began = self._clock.now()
-        for storefront in await self._held_of():
-            rule = self._rules.get(storefront)
+        for group in await self._groups():
+            rule = self._rules.get(group.storefront)
             if rule is not None:  # of one that is not configured any more, nobody knows what it wants
-                await self._go_through(storefront, rule.maker, began)
+                await self._go_through(group, rule.maker)
 
-    async def _held_of(self) -> list[str]:
+    async def _groups(self) -> Sequence[HeldGroup]:
         while True:
             try:
-                return [group.storefront for group in await self._store.held_groups()]
+                return await self._store.held_groups()
             except StoreError as error:
                 await self._wait_for_store(error)
 
-    async def _go_through(self, storefront: str, maker: Maker, began: Instant) -> None:
+    async def _go_through(self, group: HeldGroup, maker: Maker) -> None:
         after: HeldPlace | None = None
         looked_at = released = 0
-        while True:
+        while looked_at < group.count:  # what comes to be held meanwhile is asked about anyway
             try:
-                page = await self._store.held_whole(storefront, after=after, limit=_ORDERS)
-                page = [taken for taken in page if (taken.order.held_since or 0) <= began]
+                limit = min(_ORDERS, group.count - looked_at)
+                page = await self._store.held_whole(group.storefront, after=after, limit=limit)
                 if not page:
                     break
                 released += await self._release([taken.order.id for taken in page if await self._wants(maker, taken)])
@@ -85,7 +83,7 @@ class Releaser:
             after = page[-1].order.held_since or 0, page[-1].order.id
             await self._clock.sleep(_BUSY_PAUSE_S if self._busy() else _PAUSE_S)
         if released:
-            self._observe(HeldWanted(storefront, released, looked_at - released))
+            self._observe(HeldWanted(group.storefront, released, looked_at - released))
 
     async def _wants(self, maker: Maker, taken: Taken) -> bool:
         await self._clock.sleep(0)  # a webhook may be large: others go between two

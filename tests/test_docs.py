@@ -32,6 +32,7 @@ from relay.core.delivery import State
 from relay.core.mapping import Made
 from relay.core.order import Disposition
 from relay.core.outcome import NAMES as OUTCOMES
+from relay.core.recipe import compile_criterion
 from relay.core.recipe import document as documents
 from relay.core.recipe.evaluation import Evaluation
 from relay.core.recipe.expression import compiled
@@ -55,6 +56,7 @@ METRICS = ROOT / "docs/reference/metrics.md"
 MAPPING = ROOT / "docs/reference/mapping.md"
 OWN_CHECKOUT = ROOT / "docs/how-to/connect-your-own-checkout.md"
 STANDARD = ROOT / "docs/how-to/connect-with-standard-webhooks.md"
+HOLDING = ROOT / "docs/how-to/hold-unpaid-orders.md"
 OWN_KIND = ROOT / "docs/how-to/add-a-kind-of-storefront.md"
 RUNBOOK = ROOT / "docs/how-to/runbook"
 
@@ -297,6 +299,20 @@ def test_a_page_of_the_runbook_says_what_it_means_how_to_see_it_what_to_do_and_w
     assert re.findall(r"(?m)^## (.*)$", text) == [
         "What it means for orders", "How to see it", "What to do", "When to worry",
     ]  # fmt: skip
+
+
+# ---- holding -------------------------------------------------------------------------------------------------------
+
+
+def test_the_rules_that_hold_unpaid_orders_want_those_that_are_paid() -> None:
+    found = [tomllib.loads(block.text) for block in blocks(HOLDING) if block.language == "toml"]
+    rules = [storefront["accept_when"] for tables in found for storefront in tables["storefronts"].values()]
+    paid = {"financial_status": "paid", "status": "processing", "order": {"status": "paid", "total": 5}}
+    unpaid = {"financial_status": "pending", "status": "on-hold", "order": {"status": "pending", "total": 5}}
+    assert len(rules) == 3
+    for rule in rules:
+        holds_for = compile_criterion(rule, "accept_when").holds_for
+        assert [holds_for(documents.decoded(json.dumps(order).encode())) for order in (paid, unpaid)] == [True, False]
 
 
 # ---- the mapping language ------------------------------------------------------------------------------------------

@@ -540,11 +540,22 @@ def test_a_rule_that_raises_leaves_its_order_held_and_not_the_others() -> None:
     assert len(told.of(Unexpected)) == 1
 
 
-def test_what_is_held_since_the_start_was_asked_about_already() -> None:
-    store = MemoryStore()
-    filled(store, 3, since=at(60))
+class Growing(MemoryStore):
+    """Another order comes to be held with every look."""
 
-    assert looked(store, None)[0] == []
+    async def held_whole(self, storefront: str, *, after: HeldPlace | None, limit: int) -> list[Taken]:
+        found = await super().held_whole(storefront, after=after, limit=limit)
+        await held(self, str(1000 + len(self._orders)), since=at(60))
+        return list(found)
+
+
+def test_what_comes_to_be_held_meanwhile_is_not_chased() -> None:
+    store = Growing()
+    ids = filled(store, 25, since=at(-60))
+    offered, told, _ = looked(store, None)
+
+    assert [revived.waiting.order_id for revived in offered] == ids
+    assert told.of(HeldWanted) == [HeldWanted("shop", 25, 0)]
 
 
 def test_what_is_released_by_a_rule_waits_behind_live_traffic() -> None:

@@ -697,6 +697,8 @@ async def test_an_order_that_is_held_again_has_been_held_all_along(store: Store)
     later = await accept(store, upsert(), received_at=at(60))
     assert (await known(store, order_id)).held_since == at(1)
     assert await store.held_groups() == []
+    put_back = await store.settle(moved_to(await take(store, later), State.WAITING, now=at(60)))
+    assert put_back is not None
     again = await store.settle(moved_to(await take(store, later), State.HELD, now=at(61)))
     assert again is not None
     assert (again.order.held_since, again.order.since) == (at(1), at(61))

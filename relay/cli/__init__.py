@@ -18,11 +18,11 @@ app = typer.Typer(
 )
 running.add_to(app)
 check.add_to(app)
+sending.add_to(app)
 seeing.add_to(app)
 channels.add_to(app)
 dead.add_to(app)
 held.add_to(app)
-sending.add_to(app)
 
 
 @app.callback()
