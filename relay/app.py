@@ -21,6 +21,7 @@ from relay.core.delivery import State
 from relay.core.events import Happening, Observer, Started, Stopped, Stopping, Warned
 from relay.core.mapping import Maker
 from relay.core.pace import Mode
+from relay.core.preview import Previewer
 from relay.core.sources import Source
 from relay.desk import Desk
 from relay.destination import Destination, Endpoint, async_headers, session, sync_headers
@@ -94,7 +95,7 @@ async def running(
         store = await open_store(settings)
         stack.callback(observe, Stopped())
         stack.push_async_callback(store.close)
-        makers = {name: _maker(storefront) for name, storefront in settings.storefronts.items()}
+        makers = {name: maker_of(storefront) for name, storefront in settings.storefronts.items()}
         dispatchers = {
             name: await _dispatcher(name, channel, store, makers, clock, observe, stack)
             for name, channel in settings.channels.items()
@@ -278,6 +279,8 @@ async def _private(settings: Settings, relay: Relay, desk: Desk, observe: Observ
         metrics=desk.exposed,
         hands=desk.hands,
         limits=desk.limits,
+        previewers={name: previewer_of(name, storefront) for name, storefront in settings.storefronts.items()},
+        body_max_bytes=settings.public.body_max_bytes,
         host=settings.private.listen.host,
         token=_shown(settings.private.token) or None,
     )
@@ -343,7 +346,8 @@ def _source(storefront: Storefront) -> Source:
     return made
 
 
-def _maker(storefront: Storefront) -> Maker:
+def maker_of(storefront: Storefront) -> Maker:
+    """How a storefront's orders are made into sales."""
     criterion = storefront.criterion
     return Maker(
         source=_source(storefront),
@@ -353,6 +357,12 @@ def _maker(storefront: Storefront) -> Maker:
         accept_when=None if criterion is None else criterion.holds_for,
         override=storefront.overriding,
     )
+
+
+def previewer_of(name: str, storefront: Storefront) -> Previewer:
+    """To try a storefront's webhooks with."""
+    maker = maker_of(storefront)
+    return Previewer(name, storefront.kind, storefront.channel, maker, storefront.new_order_window_s)
 
 
 def _door(name: str, storefront: Storefront, settings: Settings, maker: Maker) -> Door:

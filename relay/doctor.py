@@ -3,13 +3,16 @@
 import re
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from relay.app import open_store
 from relay.config import Channel, Settings, registered
+from relay.core.comparison import Difference
 from relay.core.pressure import of_disk
+from relay.samples import Tried, tried
 from relay.store import StoreError, StoreOwned
 
 _TIMEOUT_S = 10
@@ -26,13 +29,21 @@ class Finding:
     said: str
     warning: bool = False
     """It may be meant, and is worth a look."""
+    differences: tuple[Difference, ...] = ()
+    """Of a test that fails."""
 
 
-async def examine(settings: Settings) -> list[Finding]:
-    """Look at the store, the secrets and the channels, in this order."""
+async def examine(settings: Settings, folder: Path, *, offline: bool = False) -> list[Finding]:
+    """Look at the tests of the storefronts, the store, the secrets and the channels, in this order.
+
+    ``folder`` is where the files of the tests are looked for. ``offline``: nothing but the configuration and the tests.
+    """
     counted = f"{len(settings.storefronts)} storefront(s), {len(settings.channels)} channel(s)"
+    if offline:
+        return [Finding("configuration", True, counted), *_kinds(), *_samples(settings, folder)]
     channels = [await _channel(name, channel) for name, channel in settings.channels.items()]
-    tried = [Finding("configuration", True, counted), *_kinds(), await _store(settings), *_disk(settings)]
+    tried = [Finding("configuration", True, counted), *_kinds(), *_samples(settings, folder)]
+    tried += [await _store(settings), *_disk(settings)]
     return [*tried, *_placeholders(settings), *_not_fetched(settings), *channels]
 
 
@@ -67,6 +78,26 @@ def _disk(settings: Settings) -> list[Finding]:
 
 def _kinds() -> list[Finding]:
     return [Finding("kinds of storefront", True, str(trouble), warning=True) for trouble in registered().troubles]
+
+
+def _samples(settings: Settings, folder: Path) -> list[Finding]:
+    """One line for each storefront that has tests, and one for each test that fails."""
+    found: list[Finding] = []
+    results = list(tried(settings, folder))
+    for name, storefront in settings.storefronts.items():
+        key = f"storefronts.{name}.tests"
+        failed = [result for result in results if result.key.startswith(f"{key}[") and not result.ok]
+        if storefront.tests:
+            count = len(storefront.tests)
+            said = f"{count - len(failed)} of {count} come to what they expect"
+            found += [Finding(key, not failed, said), *map(_failed, failed)]
+    return found
+
+
+def _failed(result: Tried) -> Finding:
+    told = [result.trouble] if result.trouble else map(str, result.differences)
+    said = "\n".join([result.name, *(f"     {each}" for each in told)])
+    return Finding(result.key, False, said, differences=result.differences)
 
 
 def _placeholders(settings: Settings) -> list[Finding]:

@@ -131,6 +131,9 @@ def paths(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[st
         path = (*above, "NAME" if above in {("channels",), ("storefronts",)} else key)
         if isinstance(value, dict) and ".".join(path) not in KNOWN:
             yield from paths(value, path)
+        elif isinstance(value, list) and ".".join(path) not in KNOWN:
+            for table in value:
+                yield from paths(table, path)
         else:
             yield ".".join(path)
 
@@ -1056,6 +1059,7 @@ class TestExample:
         example = tomllib.loads(text)
         assert {key.name for key in keys()} == set(paths(example))
         common = {f"storefronts.NAME.{name}" for name in Storefront.model_fields}
+        common |= {name for name in KNOWN if name.startswith("storefronts.NAME.tests.")}
         for table in example["storefronts"].values():
             of_kind = {key.name for key in keys(table["kind"]) if key.name.startswith("storefronts.")}
             assert of_kind - common - set(paths({"storefronts": {"x": table}})) == set(), table["kind"]
@@ -1093,7 +1097,8 @@ class TestReference:
             of_kind = page.partition(f'### `[storefronts.NAME]` with `kind = "{kind}"`')[2].partition("###")[0]
             for key in keys(kind):
                 table, _, name = key.name.rpartition(".")
-                section = page.partition(f"### `[{table}]`")[2].partition("###")[0] + (of_kind if key.kinds else "")
+                heading = f"### `[[{table}]]`" if table.endswith(".tests") else f"### `[{table}]`"
+                section = page.partition(heading)[2].partition("###")[0] + (of_kind if key.kinds else "")
                 assert f"| `{name}` |" in section
 
     def test_a_default_that_differs_by_kind_is_shown_for_each(self) -> None:

@@ -24,7 +24,7 @@ import typer
 from typer.core import TyperGroup
 
 from relay import config
-from relay.app import _maker
+from relay.app import maker_of
 from relay.cli import app
 from relay.clock import SystemClock
 from relay.config import Settings
@@ -363,7 +363,7 @@ def test_every_mapping_shown_makes_what_is_shown_of_its_order() -> None:
     for toml, expected in shown:
         tables = merged(base, tomllib.loads(toml.text)) | {"channels": channels}
         settings = Settings.model_validate(tables)
-        made = _maker(settings.storefronts["checkout"]).make(orders.order(), "", order.text.encode())
+        made = maker_of(settings.storefronts["checkout"]).make(orders.order(), "", order.text.encode())
         assert isinstance(made, Made), made
         sale = json.loads(made.sale)
         if toml is mapping:

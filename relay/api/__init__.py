@@ -9,6 +9,7 @@ from relay.api.acting import Acting
 from relay.api.asked import BODY_MAX_BYTES
 from relay.api.gate import admission, problems
 from relay.api.looking import Looking
+from relay.api.previewing import Previewing
 from relay.api.view import ChannelView, Hands, LimitView, View
 from relay.clock import Clock
 from relay.core.events import Observer
@@ -20,6 +21,7 @@ __all__ = ["ChannelView", "Hands", "LimitView", "View", "api"]
 def api(view: View, store: Store, clock: Clock, observe: Observer) -> web.Application:
     """The private listener's application."""
     looking, acting = Looking(view, store, clock), Acting(view, store, clock, observe)
+    previewing = Previewing(view, store, clock)
     app = web.Application(
         middlewares=[problems(observe), admission(view.token, view.host)], client_max_size=BODY_MAX_BYTES
     )
@@ -29,6 +31,8 @@ def api(view: View, store: Store, clock: Clock, observe: Observer) -> web.Applic
     app.router.add_get("/api/status", looking.status)
     app.router.add_get("/api/orders", looking.orders)
     app.router.add_get("/api/orders/{id}", looking.order)
+    app.router.add_get("/api/orders/{id}/preview", previewing.order)
+    app.router.add_post("/api/storefronts/{name}/preview", previewing.webhook)
     app.router.add_get("/api/dead-letters", looking.dead_letters)
     app.router.add_get("/api/dead-letters/groups", looking.dead_groups)
     app.router.add_get("/api/dead-letters/events/{id}", looking.lost_event)

@@ -127,6 +127,21 @@ async def _read(request: web.Request) -> bytes:
         raise Problem(413, "body-too-large", f"a body may have {BODY_MAX_BYTES} bytes") from None
 
 
+async def webhook(request: web.Request, most_bytes: int) -> bytes:
+    """A webhook as it came, which may be larger than what else is asked."""
+    parts, size = list[bytes](), 0
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for part in request.content.iter_any():
+                parts.append(part)
+                size += len(part)
+                if size > most_bytes:
+                    raise Problem(413, "body-too-large", f"public.body_max_bytes is {most_bytes}")
+    except TimeoutError:
+        raise Problem(408, "body-too-slow", f"the body took longer than {BODY_S:g} s") from None
+    return b"".join(parts)
+
+
 def say_why(asked: Standing | Discarding | Releasing | DiscardingHeld) -> None:
     """What is not undone by itself needs a reason, for whoever finds it."""
     if not asked.why:

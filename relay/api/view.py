@@ -8,6 +8,7 @@ from relay.core.condition import Condition
 from relay.core.delivery import HeadStarts
 from relay.core.instant import Instant
 from relay.core.outcome import Trouble
+from relay.core.preview import Previewer
 from relay.store import LostEvent, Receipt, Revived
 
 
@@ -95,6 +96,10 @@ class View:
     """The text that Prometheus scrapes, and its content type."""
     hands: Hands
     limits: Callable[[], Sequence[LimitView]] = tuple
+    previewers: Mapping[str, Previewer] = field(default_factory=dict)
+    """By storefront."""
+    body_max_bytes: int = 5 * 1024 * 1024
+    """Of a webhook that is previewed."""
     host: str = "localhost"
     """Where it listens. Without a token, requests must be addressed to it or to loopback."""
     token: str | None = field(default=None, repr=False)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from relay.cli import channels, check, dead, held, running, seeing, sending
+from relay.cli import channels, check, dead, held, preview, running, seeing, sending
 from relay.cli.terms import Group, show_version
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 running.add_to(app)
 check.add_to(app)
+preview.add_to(app)
 sending.add_to(app)
 seeing.add_to(app)
 channels.add_to(app)

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from relay.config.kinds import registered
+from relay.config.samples import SAMPLES_MAX
 from relay.config.settings import Settings
 from relay.config.storefronts import Storefront
 from relay.config.values import as_toml
@@ -16,6 +17,7 @@ PREFIX = "RELAY_"
 KeyPath = tuple[str, ...]
 _Schema = dict[str, Any]
 _STOREFRONT = "storefronts.NAME."
+_SAMPLES = f"{_STOREFRONT}tests."
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ def _walk(node: _Schema, path: KeyPath, definitions: _Schema, kinds: KeyPath = (
         for option in node["oneOf"]:
             table = definitions[option["$ref"].rpartition("/")[2]]
             yield from _walk(table, path, definitions, (table["properties"]["kind"]["const"],))
+    elif "$ref" in node.get("items", {}):
+        yield from _walk(node["items"], path, definitions, kinds)
     elif "properties" in node:
         for name, child in node["properties"].items():
             yield from _walk(child, (*path, name), definitions, kinds)
@@ -171,8 +175,17 @@ def _of_storefronts(rows: list[Key]) -> Iterator[str]:
     of_kind = by_name[f"{_STOREFRONT}kind"]
     takes = " or ".join(key.takes for key in of_kind)
     yield _row(replace(of_kind[0], takes=takes), "")
+    samples = {name: common.pop(name) for name in list(common) if name.startswith(_SAMPLES)}
     for found in common.values():
         yield _row(found[0], _defaults(found))
+    yield from _head(
+        f"### `[[{_SAMPLES[:-1]}]]`",
+        f"Samples of any kind of storefront's webhooks, up to {SAMPLES_MAX}, each with what is expected of it: "
+        "[how to](../how-to/try-a-mapping.md). `order-relay check` tries them.",
+    )
+    for found in samples.values():
+        yield _row(found[0], _defaults(found))
+    common |= samples
     for kind in kinds:
         yield from _head(f'### `[storefronts.NAME]` with `kind = "{kind}"`')
         for key in rows:

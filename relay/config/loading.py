@@ -82,6 +82,11 @@ def _load(path: Path | None, environ: Mapping[str, str]) -> tuple[Settings | Non
     return settings, [with_origin(problem, origins) for problem in problems]
 
 
+def file_used(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The file that :func:`load` reads, or would if it were there."""
+    return path or _default_file(environ) or DEFAULT_FILE
+
+
 def _default_file(environ: Mapping[str, str]) -> Path | None:
     if named := environ.get("RELAY_CONFIG"):
         return Path(named)

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from relay.config.problems import Problem, refuse
 from relay.config.recipes import OpenTable, OpenTables, Switch, faults_of
+from relay.config.samples import SAMPLES_MAX, Sample, faults_of_samples
 from relay.config.tables import Table
 from relay.config.values import Number, Secret, Share, as_list
 from relay.core.recipe import Criterion, Override, compile_criterion, compile_override
@@ -80,6 +81,8 @@ class Storefront(Table):
     [split lines](mapping.md#split-lines)."""
     routing: OpenTables = ()
     """Who fulfils a line, the first rule that matches; see [routing](mapping.md#routing)."""
+    tests: Annotated[tuple[Sample, ...], BeforeValidator(as_list)] = Field((), max_length=SAMPLES_MAX)
+    """Samples of its webhooks, each with what is expected of it; `order-relay check` tries them."""
 
     @model_validator(mode="after")
     def _compiles(self) -> Self:
@@ -91,6 +94,7 @@ class Storefront(Table):
         yield from faults_of(lambda: self.shape)
         yield from faults_of(lambda: self.criterion)
         yield from faults_of(lambda: self.overriding)
+        yield from faults_of_samples(self.tests)
 
     @property
     def shape(self) -> Shape:
