@@ -127,7 +127,8 @@ def _print_lost(found: dict[str, Any] | None, *, everything: bool) -> None:
     shown = rows if everything else rows[:_GROUPS_SHOWN]
     width = min(_POINTER, max((len(pointer) for pointer, _ in shown), default=0))
     for pointer, words in shown:
-        say(out, words, before=f"  {pointer:<{width}}  ", hanging=6)
+        say(out, words if " " in words else _short(words, max(out.width - max(width, len(pointer)) - 4, 20)),
+            before=f"  {pointer:<{width}}  ", hanging=6)  # fmt: skip
     more = len(rows) - len(shown)
     if more or len(shown) < len(found["groups"]):
         say(out, f"{f'{more} more; ' if more else ''}each by itself: --all", before="  ", style="dim", hanging=2)

@@ -47,7 +47,8 @@ def explain(error: ErrorDetails) -> Iterator[Problem]:
         case "too_short":
             yield Problem(name, "[]", "is empty", _remedy_of_missing(path[-1], kind))
         case _ if known is None:
-            yield Problem(name, NOT_SHOWN, "is a table and not a value", f"write [{name}] and its keys below it")
+            heading = f"[[{name}]]" if path[-1] == "tests" else f"[{name}]"
+            yield Problem(name, NOT_SHOWN, "is a table and not a value", f"write {heading} and its keys below it")
         case _:
             message = error["msg"].replace("Input should", "must").replace("Input is", "is")
             yield Problem(name, as_shown(error["input"], known), message, _remedy(known))

@@ -57,6 +57,9 @@ class Sample(Table):
 
 def faults_of_samples(samples: tuple[Sample, ...]) -> Iterator[Problem]:
     """What contradicts itself in a storefront's samples; the keys are relative to the storefront's table."""
+    if len(samples) > SAMPLES_MAX:
+        message = f"has {len(samples)} samples, and may have {SAMPLES_MAX}"
+        yield Problem("tests", "", message, "keep those that differ in what they show")
     for i, sample in enumerate(samples):
         key = f"tests[{i}]"
         if (sample.webhook is None) is (sample.body is None):

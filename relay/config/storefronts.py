@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from relay.config.problems import Problem, refuse
 from relay.config.recipes import OpenTable, OpenTables, Switch, faults_of
-from relay.config.samples import SAMPLES_MAX, Sample, faults_of_samples
+from relay.config.samples import Sample, faults_of_samples
 from relay.config.tables import Table
 from relay.config.values import Number, Secret, Share, as_list
 from relay.core.recipe import Criterion, Override, compile_criterion, compile_override
@@ -81,7 +81,7 @@ class Storefront(Table):
     [split lines](mapping.md#split-lines)."""
     routing: OpenTables = ()
     """Who fulfils a line, the first rule that matches; see [routing](mapping.md#routing)."""
-    tests: Annotated[tuple[Sample, ...], BeforeValidator(as_list)] = Field((), max_length=SAMPLES_MAX)
+    tests: Annotated[tuple[Sample, ...], BeforeValidator(as_list)] = ()
     """Samples of its webhooks, each with what is expected of it; `order-relay check` tries them."""
 
     @model_validator(mode="after")
