@@ -17,7 +17,7 @@ import pytest
 
 from relay import api as api_package
 from relay import ingest, listener
-from relay.api import acting, asked, gate, looking
+from relay.api import acting, asked, gate, looking, previewing
 from relay.clock import SystemClock
 from relay.core.events import AttemptMade, CircuitMoved, EventFound, PersonActed, Unexpected, Warned
 from relay.core.order import Disposition
@@ -709,7 +709,9 @@ def test_every_refusal_of_the_public_listener_is_documented() -> None:
 def test_every_refusal_of_the_private_listener_is_documented() -> None:
     others = {("404", "unknown-path"), ("405", "http")}  # what aiohttp's router raises
 
-    assert _documented("On the private listener:", "\x00") == _problems(acting, asked, gate, looking) | others
+    assert (
+        _documented("On the private listener:", "\x00") == _problems(acting, asked, gate, looking, previewing) | others
+    )
 
 
 def test_every_endpoint_is_documented() -> None:

@@ -277,9 +277,9 @@ def test_a_topic_that_is_read_from_the_body_is_not_taken() -> None:
 
 def test_it_is_said_whether_a_signature_that_was_given_verifies() -> None:
     body = sample("shopify-order.json")
+    given: list[Any] = [signed(body, secret=SECRET), signed(body, secret="another"), {}]
     verdicts = [
-        members(previewer().preview(CIMultiDict(headers), body, now=NOW))["signature"]["is"]
-        for headers in (signed(body, secret=SECRET), signed(body, secret="another"), {})
+        members(previewer().preview(CIMultiDict(headers), body, now=NOW))["signature"]["is"] for headers in given
     ]
 
     assert verdicts == ["verified", "wrong", "not given"]
@@ -305,6 +305,17 @@ def test_a_webhook_that_only_names_its_order_shows_what_would_be_asked_for() -> 
 
     assert (found["event"]["is"], found["disposition"], found["sale"]) == ("fetch", "queued", None)
     assert [request["path"] for request in found["requests"]] == ["1.0/commerce/orders/585d498fdee9f31a"]
+
+
+def test_an_order_as_it_is_fetched_is_known_from_a_webhook_also_where_the_store_is_named() -> None:
+    source = BigCommerce((SECRET,), store_hash="abc123")
+    big = Previewer("shop", "bigcommerce", "main", Maker(source))
+    whole = members(big.preview(NO_HEADERS, sample("bigcommerce-order.json"), now=NOW))
+    part = members(big.preview(NO_HEADERS, plain(id=218, status_id=11), now=NOW))
+
+    assert (whole["fetched"], whole["disposition"]) == (True, "queued")
+    assert (part["fetched"], part["disposition"]) == (False, "ignored")
+    assert "nor is it an order as it is fetched: /order" in part["reasons"][0]["detail"]
 
 
 def test_a_held_order_shows_why_and_the_sale_it_would_be() -> None:
@@ -483,7 +494,7 @@ async def test_preview_as_json_is_what_the_api_answers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["shopify-order.json"], "whose webhook is it? Say one of: shop, till"),
+        (["shopify-order.json"], "say which; there are: shop, till"),
         (["shopify-order.json", "--storefront=shup"], "did you mean shop?"),
         (["shopify-order.json", "--storefront=shop", "--header=hm"], "write 'X-Shopify-Topic: orders/create'"),
         (["native-sale.json", "--storefront=till", "--topic=x"], "has its topic in the body: leave the option out"),
@@ -501,7 +512,7 @@ async def test_wrong_usage_names_the_remedy(tmp_path: Path, words: list[str], sa
     ("words", "said"),
     [
         (["gone.json"], "gone.json cannot be read: No such file or directory"),
-        (["large.json"], "large.json is larger than public.body_max_bytes"),
+        (["large.json"], "large.json is larger than public.body_max_bytes, 5242880 bytes: the relay would refuse it"),
         (["broken.json", "--save-expected=x.json"], "there is no sale to save: the webhook is quarantined"),
         (["shopify-order.json", "--save-expected=no/x.json"], "--save-expected no/x.json cannot be written"),
     ],

@@ -1,25 +1,23 @@
 """``preview``: what would become of a webhook in a file, by the configuration alone."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
+from relay.cli.given import content_of, storefront_named
 from relay.cli.named import as_word
 from relay.cli.previewed import print_preview
 from relay.cli.terms import Command, ConfigFile, Json, fail, out, say, settings_from
 from relay.clock import SystemClock
-from relay.config import Settings
 from relay.config.loading import file_used
-from relay.config.problems import nearest
 from relay.config.values import as_toml
 from relay.core.captured import captured, field_of
 from relay.core.order import Disposition
 from relay.core.preview import NoTopicHeader
 
-_STDIN = "-"
+_STDIN = Path("-")
 
 Topic = Annotated[
     str | None, typer.Option(help="Its topic, if its headers are not at hand: orders/create.", metavar="TOPIC")
@@ -33,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
 
 def preview(  # noqa: PLR0913 - one option each
     file: Annotated[
-        str,
+        Path,
         typer.Argument(
             metavar="FILE",
             help="A webhook: its body, or its headers, a blank line and its body; -: standard input. Of a storefront "
@@ -62,8 +60,8 @@ def preview(  # noqa: PLR0913 - one option each
     from relay.samples import preview_of_sample, together
 
     settings = settings_from(config, serving=True)
-    name = _storefront(settings, storefront)
-    webhook = captured(_content(file, settings.public.body_max_bytes))
+    name = storefront_named(settings, storefront)
+    webhook = captured(content_of(file, settings.public.body_max_bytes))
     headers = dict(map(_header, header or ()))
     previewer = previewer_of(name, settings.storefronts[name])
     try:
@@ -86,7 +84,7 @@ def preview(  # noqa: PLR0913 - one option each
         return
     folder = file_used(config).resolve().parent
     test = {
-        "webhook": _relative(Path("webhook.json" if file == _STDIN else file), folder),
+        "webhook": _relative(Path("webhook.json") if file == _STDIN else file, folder),
         "headers": headers,
         "topic": topic,
         "disposition": found.disposition,
@@ -103,20 +101,6 @@ def preview(  # noqa: PLR0913 - one option each
             print(f"{key} = {as_toml(value)}")
 
 
-def _storefront(settings: Settings, named: str | None) -> str:
-    known = list(settings.storefronts)
-    if named in settings.storefronts:
-        return str(named)
-    if named is None and len(known) == 1:
-        return known[0]
-    there = ", ".join(known)
-    if named is None:
-        raise typer.BadParameter(f"whose webhook is it? Say one of: {there}", param_hint="--storefront")
-    near = nearest(named, known)
-    hint = f"did you mean {near}?" if near else f"there are: {there}"
-    raise typer.BadParameter(f"no storefront {named!r} is configured; {hint}", param_hint="--storefront")
-
-
 def _header(text: str) -> tuple[str, str]:
     found = field_of(text)
     if found is None:
@@ -124,20 +108,6 @@ def _header(text: str) -> tuple[str, str]:
             f"{text!r} is no header: write 'X-Shopify-Topic: orders/create'", param_hint="--header"
         )
     return found
-
-
-def _content(file: str, most_bytes: int) -> bytes:
-    from relay.samples import Unreadable, read
-
-    if file == _STDIN:
-        content = sys.stdin.buffer.read(most_bytes + 1)
-        if len(content) > most_bytes:
-            fail(f"standard input holds more than public.body_max_bytes ({most_bytes}): such a webhook is refused, 413")
-        return content
-    try:
-        return read(Path(file), most_bytes)
-    except Unreadable as error:
-        fail(str(error))
 
 
 def _save(path: Path, sale: bytes | None, disposition: str) -> None:

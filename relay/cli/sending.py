@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import sys
 from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
@@ -14,6 +13,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import typer
 
 from relay.cli.asking import address
+from relay.cli.given import content_of, storefront_named
 from relay.cli.named import as_word
 from relay.cli.terms import Command, ConfigFile, Json, fail, out, say, settings_from
 from relay.clock import SystemClock
@@ -54,9 +54,9 @@ def send(
 ) -> None:
     """Send a webhook as its storefront would, signed with its first secret: to try a relay without the storefront."""
     settings = settings_from(config)
-    name = _named(settings, storefront)
+    name = storefront_named(settings, storefront)
     table = settings.storefronts[name]
-    body = _read(file, settings.public.body_max_bytes)
+    body = content_of(file, settings.public.body_max_bytes)
     base = to or _base(settings)
     if isinstance(table, NativeStorefront):
         if urlsplit(base).scheme == "http" and not is_loopback(urlsplit(base).hostname or ""):
@@ -74,39 +74,12 @@ def send(
         raise typer.Exit(1)
 
 
-def _named(settings: Settings, storefront: str | None) -> str:
-    known = ", ".join(settings.storefronts) or "none"
-    if storefront is None:
-        if len(settings.storefronts) == 1:
-            return next(iter(settings.storefronts))
-        raise typer.BadParameter(f"say which; there are: {known}", param_hint="--storefront")
-    if storefront not in settings.storefronts:
-        raise typer.BadParameter(
-            f"no storefront {storefront!r} is configured; there are: {known}", param_hint="--storefront"
-        )
-    return storefront
-
-
 def _base(settings: Settings) -> str:
     listen = settings.public.listen
     if listen.port == 0:
         fail("public.listen has port 0, so only the relay knows its address: give the one it printed with --to")
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(listen.host)  # noqa: S104 - not listened on
     return f"http://{listen}" if everywhere is None else f"http://{everywhere}:{listen.port}"
-
-
-def _read(file: Path, most: int) -> bytes:
-    try:
-        if str(file) == "-":
-            body = sys.stdin.buffer.read(most + 1)
-        else:
-            with file.open("rb") as opened:
-                body = opened.read(most + 1)
-    except OSError as error:
-        fail(f"{file} cannot be read: {error.strerror}")
-    if len(body) > most:
-        fail(f"{file} is larger than public.body_max_bytes, {most} bytes: the relay would refuse it")
-    return body
 
 
 def _as_caller(table: NativeStorefront, file: Path, webhook_id: str | None) -> Mapping[str, str]:

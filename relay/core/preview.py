@@ -244,14 +244,17 @@ class Previewer:
 def _identified(source: Source, headers: Headers, body: bytes, now: Instant) -> tuple[Identified, bool]:
     """Which event it is; and whether it is a document as it is fetched, which only kinds with thin webhooks have."""
     identified = source.identify(headers, body, now=now)
-    if isinstance(identified, NotUnderstood) and hasattr(source, "identify_fetched"):
-        fetched = cast("Thin", source).identify_fetched(body, now=now)
-        if not isinstance(fetched, NotUnderstood):
-            return fetched, True
-        nor = (f"{reason.pointer or 'the body'}: {reason.message}" for reason in fetched.reasons)
-        reasons = (*identified.reasons, Reason("", f"nor is it an order as it is fetched: {'; '.join(nor)}"))
-        return replace(identified, reasons=reasons), False
-    return identified, False
+    odd = isinstance(identified, NotUnderstood | Ignore) and not identified.topic
+    if not odd or not hasattr(source, "identify_fetched"):
+        return identified, False
+    fetched = cast("Thin", source).identify_fetched(body, now=now)
+    if not isinstance(fetched, NotUnderstood):
+        return fetched, True
+    nor = (f"{reason.pointer or 'the body'}: {reason.message}" for reason in fetched.reasons)
+    why = f"nor is it an order as it is fetched: {'; '.join(nor)}"
+    if isinstance(identified, Ignore):
+        return replace(identified, reason=f"{identified.reason}; {why}"), False
+    return replace(cast("NotUnderstood", identified), reasons=(*identified.reasons, Reason("", why))), False
 
 
 def _signature(source: Source, headers: Headers, body: bytes, now: Instant) -> tuple[Signature, str]:
