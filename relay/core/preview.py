@@ -244,8 +244,9 @@ class Previewer:
 def _identified(source: Source, headers: Headers, body: bytes, now: Instant) -> tuple[Identified, bool]:
     """Which event it is; and whether it is a document as it is fetched, which only kinds with thin webhooks have."""
     identified = source.identify(headers, body, now=now)
-    odd = isinstance(identified, NotUnderstood | Ignore) and not identified.topic
-    if not odd or not hasattr(source, "identify_fetched"):
+    if not isinstance(identified, NotUnderstood | Ignore) or identified.topic:
+        return identified, False
+    if not hasattr(source, "identify_fetched"):
         return identified, False
     fetched = cast("Thin", source).identify_fetched(body, now=now)
     if not isinstance(fetched, NotUnderstood):
@@ -254,7 +255,7 @@ def _identified(source: Source, headers: Headers, body: bytes, now: Instant) -> 
     why = f"nor is it an order as it is fetched: {'; '.join(nor)}"
     if isinstance(identified, Ignore):
         return replace(identified, reason=f"{identified.reason}; {why}"), False
-    return replace(cast("NotUnderstood", identified), reasons=(*identified.reasons, Reason("", why))), False
+    return replace(identified, reasons=(*identified.reasons, Reason("", why))), False
 
 
 def _signature(source: Source, headers: Headers, body: bytes, now: Instant) -> tuple[Signature, str]:
