@@ -21,7 +21,7 @@ _OURS = frozenset({"authorization", "cookie", "host", "content-length", "transfe
 
 
 class Previewing:
-    """Tries what it is given. One at a time: a large order takes a second of a core that accepting also needs."""
+    """Tries what it is given. One at a time: a very large order takes seconds of a core that accepting also needs."""
 
     def __init__(self, view: View, store: Store, clock: Clock) -> None:
         self._view = view

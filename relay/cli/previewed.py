@@ -121,8 +121,12 @@ def _print_lost(found: dict[str, Any] | None, *, everything: bool) -> None:
     said = f"{found['count']} of {count(found['values'], 'value')}" if found["count"] else "nothing"
     out.print(f"\n[bold]Not carried over[/]: {said}")
     if not found["tried"]:
-        say(out, "It is large: some were compared with the sale instead of tried, so something may be missing here.",
-            before="  ", hanging=2)  # fmt: skip
+        say(
+            out,
+            "It is large, and not every value was tried by itself: something may be missing here.",
+            before="  ",
+            hanging=2,
+        )
     rows = _rows(found["groups"]) if everything else _gathered(found["groups"])
     shown = rows if everything else rows[:_GROUPS_SHOWN]
     width = min(_POINTER, max((len(pointer) for pointer, _ in shown), default=0))

@@ -4,9 +4,9 @@ This is found by trying, and so holds for every kind of storefront, also those o
 and what comes of the changed document is compared. A value that only decides (whether an order is wanted, which state
 of it is newer) is looked at, and so not lost. Nulls and empty values are not told, because nothing is lost with them.
 
-Trying costs, so it is bounded: values in the same place of different list elements are changed together, and halved
-only where some of them make a difference. What is beyond the bounds is judged by comparison alone
-(:func:`relay.core.recipe.left_out`), which can miss something.
+Trying costs, so it is bounded: values in the same place of different list elements are changed together, and then
+halved where they make a difference, as far as the bounds go. Places that are beyond them as a whole are judged by
+comparison alone (:func:`relay.core.recipe.left_out`), which can miss something.
 """
 
 import re
@@ -22,8 +22,8 @@ from relay.core.recipe.expression import escaped
 from relay.core.sale import Sale
 
 LEAVES_MAX = 100_000
-_TRIES_MAX = 4_000
-_TRIED_MAX_BYTES = 48 * 1024 * 1024
+_TRIES_MAX = 2_000
+_TRIED_MAX_BYTES = 20 * 1024 * 1024
 _POSITION = re.compile(r"(?<=/)[0-9]+(?=/|$)")
 _NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,20})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -55,7 +55,7 @@ class Losses:
     values: int
     """How many values the document has."""
     tried: bool = True
-    """Whether every one was tried; if not, some were only compared, which can miss something."""
+    """Whether every one was tried by itself, as far as that matters; if not, something may be missing."""
 
     @property
     def count(self) -> int:
@@ -86,8 +86,11 @@ def losses(body: bytes, sale: Sale, outcome: Callable[[bytes], object]) -> Losse
     for place in _places(root):
         groups.setdefault(_pattern(place.pointer), []).append(place)
     trial = _Trial(root, outcome, body)
-    left = {pattern: trial.without_effect(places) for pattern, places in groups.items()}
-    if untried := [pattern for pattern, places in left.items() if places is None]:
+    together = {pattern: trial.matters(places) for pattern, places in groups.items()}
+    untried = [pattern for pattern, matters in together.items() if matters is None]
+    left = {pattern: [] if matters else groups[pattern] for pattern, matters in together.items()}
+    left |= {pattern: trial.without_effect(groups[pattern]) for pattern, matters in together.items() if matters}
+    if untried:
         told = {_pattern(each.pointer) for each in left_out(body, sale, LEAVES_MAX)}
         left |= {pattern: groups[pattern] if pattern in told else [] for pattern in untried}
     found = [
@@ -95,7 +98,7 @@ def losses(body: bytes, sale: Sale, outcome: Callable[[bytes], object]) -> Losse
         for pattern, places in left.items()
         if places
     ]
-    return Losses(tuple(_gathered(found, groups)), sum(map(len, groups.values())), not untried)
+    return Losses(tuple(_gathered(found, groups)), sum(map(len, groups.values())), trial.is_whole)
 
 
 def _gathered(found: Sequence[Lost], groups: Iterable[str]) -> Iterator[Lost]:
@@ -142,24 +145,37 @@ class _Trial:
         self._outcome = outcome
         self._left = _TRIES_MAX
         self._bytes_left = _TRIED_MAX_BYTES
+        self._refused = False
         self._usual = self._tried()
         if self._usual != outcome(body):  # written anew it is another document: a number beyond 64 bits, a double key
             self._left = 0
 
-    def without_effect(self, places: list[_Place]) -> list[_Place] | None:
-        """Those of the places whose values make no difference; ``None`` if there is no room to try."""
-        found: list[_Place] = []
+    @property
+    def is_whole(self) -> bool:
+        """Whether there was room for everything that was asked."""
+        return not self._refused
+
+    def matters(self, places: Sequence[_Place]) -> bool | None:
+        """Whether any of these values makes a difference; ``None`` if there is no room to try."""
+        if self._left <= 0 or self._bytes_left <= 0:
+            self._refused = True
+            return None
+        return any(self._makes_a_difference(places, which) for which in (0, 1))
+
+    def without_effect(self, places: list[_Place]) -> list[_Place]:
+        """Those of places, of which some make a difference, that make none, as far as there is room to try."""
+        found: set[str] = set()
         pending = [places]
         while pending:
-            if self._left <= 0 or self._bytes_left <= 0:
-                return None
             some = pending.pop()
-            if not any(self._makes_a_difference(some, which) for which in (0, 1)):
-                found += some
-            elif len(some) > 1:
-                half = len(some) // 2
-                pending += [some[half:], some[:half]]
-        return found
+            half = len(some) // 2
+            for part in (some[:half], some[half:]) if half else ():
+                matters = self.matters(part)
+                if matters:
+                    pending.append(part)
+                elif matters is False:
+                    found.update(place.pointer for place in part)
+        return [place for place in places if place.pointer in found]
 
     def _makes_a_difference(self, places: Sequence[_Place], which: int) -> bool:
         changed = [_other(place.value, which) for place in places]
