@@ -327,6 +327,7 @@ def test_a_held_order_shows_why_and_the_sale_it_would_be() -> None:
     assert found["disposition"] == "held"
     assert "accept_when" in found["reasons"][0]["detail"]
     assert found["sale"]["externalId"] == "1"
+    assert "/note" not in [group["pointer"] for group in found["not_carried_over"]["groups"]]
 
 
 def test_an_old_order_is_an_update_and_a_cancellation_that_only_names_its_order_a_dead_letter() -> None:
