@@ -12,11 +12,11 @@ from aiohttp import HttpVersion11, web
 
 from relay.clock import Clock
 from relay.core.delivery import HeadStarts
-from relay.core.events import EventAccepted, Observer, RequestRefused, StoreTrouble, Unexpected
+from relay.core.events import EventAccepted, Greeted, Observer, RequestRefused, StoreTrouble, Unexpected
 from relay.core.order import Arrival
 from relay.core.pressure import REFUSALS, Limit, Refusal
 from relay.core.problem import CONTENT_TYPE, Problem
-from relay.core.sources import Identified, Ignore, NotUnderstood, Source, Unauthentic, Unmappable
+from relay.core.sources import Greeting, Identified, Ignore, NotUnderstood, Source, Unauthentic, Unmappable
 from relay.core.sources.native import Malformed, Native, split
 from relay.store import Receipt, StoreError, StoreFull
 
@@ -144,6 +144,9 @@ class Ingest:
         verdict = door.source.verify(request.headers, body, now=now)
         if isinstance(verdict, Unauthentic):
             raise Problem(401, "bad-signature", verdict.reason)
+        if isinstance(verdict, Greeting):
+            self._observe(Greeted(door.storefront, verdict.words))
+            return _answer(200, {"status": "greeted", "reason": verdict.words})
         body = door.source.strip(body)
         identified = door.source.identify(request.headers, body, now=now)
         headers = _kept_headers(door.source, request) if isinstance(identified, NotUnderstood) else {}

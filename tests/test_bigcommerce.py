@@ -623,6 +623,7 @@ def test_what_a_sale_leaves_out_is_noted() -> None:
         "/order/billing_address/company",
         "/order/store_credit_amount",
         "/order/default_currency_code",
+        "/order/total_tax",
         "/products/1/parent_order_product_id",
     }
 

@@ -359,7 +359,7 @@ def test_every_mapping_shown_makes_what_is_shown_of_its_order() -> None:
     for i, block in enumerate(rest[1:], 1):
         if block.language == "toml":
             shown.append((block, rest[i + 1] if rest[i + 1 : i + 2] and rest[i + 1].language == "json" else order))
-    assert len(shown) == 7
+    assert len(shown) == 8
     for toml, expected in shown:
         tables = merged(base, tomllib.loads(toml.text)) | {"channels": channels}
         settings = Settings.model_validate(tables)

@@ -573,6 +573,7 @@ def test_what_a_sale_leaves_out_or_assumes_is_noted() -> None:
     assert noted(event()) == {
         "/payload/data/customer/name",
         "/payload/data/shipping_address/company_name",
+        "/payload/data/meta/display_price/tax",
         "/payload/included/items",
     }
     assert "/payload/included/items/0/components" in noted(item(components={"a": {"options": []}}))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from relay.core import instant
+from relay.core import instant, version
 from relay.core.recipe import compile_criterion, compile_recipe
 from relay.core.recipe.expression import compiled
 from relay.core.recipe.reading import Reading, Types
@@ -68,6 +68,15 @@ def verdict(rules: HmacRules, headers: dict[str, str], *secrets: str, now: int =
             HmacRules(signed="{id}:{timestamp}:{body}", timestamp_header="T", timestamp_format="iso", id_header="I"),
             {"T": "2026-11-21T17:41:49Z", "I": "e1", "X-Signature": hexed(b"e1:2026-11-21T17:41:49Z:" + BODY)},
         ),
+        (
+            HmacRules(
+                "Stripe-Signature", prefix="v1=", separator=",", signed="{timestamp}.{body}", timestamp_prefix="t="
+            ),
+            {"Stripe-Signature": f"t={AT},v0=00ff, v1=00ff,v1={hexed(b'%d.%b' % (AT, BODY))}"},
+        ),
+        (HmacRules(prefix="sha256=", separator=","), {"X-Signature": f"sha256={hexed(BODY)},sha256=00"}),
+        (HmacRules(separator=" ", encoding="base64"), {"X-Signature": f"{in_base64(BODY)}  {in_base64(b'x')}"}),
+        (HmacRules(method="token", separator=";"), {"X-Signature": "secret;old"}),
     ],
 )
 def test_what_is_signed_as_configured_is_authentic_and_nothing_else_is(
@@ -89,6 +98,42 @@ def test_a_signed_timestamp_is_of_these_minutes(late_s: int, authentic: bool) ->
     at = AT * 1000
     headers = {"X-Time": str(at), "X-Signature": hexed(b"%d.%b" % (at, BODY))}
     assert verdict(rules, headers, now=NOW + late_s * instant.SECOND) is authentic
+
+
+STRIPE_LIKE = HmacRules(prefix="v1=", separator=",", signed="{timestamp}.{body}", timestamp_prefix="t=")
+
+
+@pytest.mark.parametrize(
+    ("given", "authentic"),
+    [
+        ("t={at},v1={right}", True),
+        ("v1={right},t={at}", True),
+        ("t={at},v1=x,v1={right},v2=y", True),
+        ("t={at},v0={right}", False),
+        ("t={at}", False),
+        ("v1={right}", False),
+        ("t={late},v1={right}", False),
+        ("t=,v1={right}", False),
+        ("t={at};v1={right}", False),
+        ("t={at}," + "v1=x," * 16 + "v1={right}", False),
+    ],
+)
+def test_a_header_with_several_entries_has_its_time_and_any_of_its_signatures(given: str, authentic: bool) -> None:
+    right = hexed(b"%d.%b" % (AT, BODY))
+    assert verdict(STRIPE_LIKE, {"X-Signature": given.format(at=AT, late=AT + 1, right=right)}) is authentic
+
+
+@pytest.mark.parametrize(("late_s", "authentic"), [(300, True), (301, False), (-300, True), (-301, False)])
+def test_a_time_among_the_entries_is_of_these_minutes(late_s: int, authentic: bool) -> None:
+    headers = {"X-Signature": f"t={AT},v1={hexed(b'%d.%b' % (AT, BODY))}"}
+    assert verdict(STRIPE_LIKE, headers, now=NOW + late_s * instant.SECOND) is authentic
+
+
+@pytest.mark.parametrize("rules", [STRIPE_LIKE, HmacRules(prefix="a=", separator=" ")])
+def test_what_is_signed_as_several_entries_is_authentic(rules: HmacRules) -> None:
+    source = HmacSigned(("secret",), rules)
+    headers = CIMultiDict(source.signed(BODY, topic="", webhook_id="e1", now=NOW))
+    assert source.verify(headers, BODY, now=NOW) == Authentic()
 
 
 def test_a_secret_may_be_written_as_hex_or_base64() -> None:
@@ -126,6 +171,14 @@ def test_the_vectors_of_storefronts_that_sign_their_bodies(storefront: str, rule
         HmacRules("X-Id", id_header="x-id"),
         HmacRules("X-Id", topic_header="x-id"),
         HmacRules(key_encoding="hex"),
+        HmacRules(separator=""),
+        HmacRules(timestamp_prefix="t=", signed="{timestamp}.{body}"),
+        HmacRules(separator=",", timestamp_prefix="", signed="{timestamp}.{body}"),
+        HmacRules(separator=",", timestamp_prefix="t="),
+        HmacRules(separator=",", timestamp_prefix="t=", timestamp_header="T", signed="{timestamp}.{body}"),
+        HmacRules(separator=",", timestamp_prefix="t=", method="token"),
+        HmacRules("X-Id", sequence_header="x-id"),
+        HmacRules(sequence_header="X Number"),
     ],
 )
 def test_rules_that_cannot_be_are_refused_when_they_are_configured(rules: HmacRules) -> None:
@@ -199,6 +252,41 @@ def test_without_an_id_the_same_body_is_the_same_webhook_only_if_it_names_its_ve
     assert key_of(dated) == key_of(dated, now=NOW + 1)
     assert key_of(dated) != key_of(order(changed="2026-11-21T10:00:01Z"))
     assert key_of(order()) != key_of(order(), now=NOW + 1)
+
+
+NUMBERED = HmacRules(sequence_header="X-Sequence")
+
+
+def test_a_number_that_only_grows_is_the_version_and_no_time_is() -> None:
+    recipe = compile_recipe({"external_id": "id", "sequence": "revision", "customer": {"email": "mail"},
+                             "line_items": {"each": "lines", "externalId": "id", "price": "price", "quantity": "qty",
+                                            "sku": "sku"}})  # fmt: skip
+    reading = Reading(recipe)
+    in_body = identified(order(revision=41), reading=reading)
+    in_header = identified(order(), {"X-Sequence": "41"}, rules=NUMBERED)
+    assert isinstance(in_body, Upsert)
+    assert isinstance(in_header, Upsert)
+    assert in_body.version == in_header.version == version.of_sequence(41)
+    undated: list[Identified] = [
+        identified(order(), {"X-Sequence": given}, rules=NUMBERED) for given in ("", "-1", "x", "9" * 19)
+    ]
+    undated += [identified(order(), reading=reading), identified(SALE, rules=NUMBERED, reading=Reading())]
+    wrapped = json.dumps(
+        {"type": "order.updated", "timestamp": "2026-11-21T10:00:00Z", "data": {"data": 1} | json.loads(order())}
+    )
+    envelope = Reading(compile_recipe({"external_id": "data.id", "sequence": "data.revision",
+                                       "customer": {"email": "mail"},
+                                       "line_items": {"each": "lines", "externalId": "id", "price": "price",
+                                                      "quantity": "qty", "sku": "sku"}}))  # fmt: skip
+    undated.append(envelope.identify(json.loads(wrapped), "", "k", instant.parse("2026-11-21T10:00:00Z")))
+    assert [event.version for event in undated if isinstance(event, Upsert)] == [None] * 7
+    assert isinstance(identified(order(revision="x"), reading=reading), NotUnderstood)
+
+
+def test_the_same_body_with_another_number_is_another_webhook() -> None:
+    assert key_of(order(), {"X-Sequence": "1"}, rules=NUMBERED) == key_of(order(), {"X-Sequence": "1"}, rules=NUMBERED)
+    assert key_of(order(), {"X-Sequence": "1"}, rules=NUMBERED) != key_of(order(), {"X-Sequence": "3"}, rules=NUMBERED)
+    assert HmacSigned(("secret",), NUMBERED).reads == ("X-Sequence",)
 
 
 def test_the_type_is_in_a_header_or_in_the_body() -> None:

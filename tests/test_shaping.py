@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from itertools import count
 from typing import Any
@@ -43,9 +43,11 @@ def a_sale(*lines: dict[str, Any], reference: str | None = "#1001", **more: Any)
 
 
 def shaped(
-    sale: Sale, by: Mapping[str, Any] | Shape, document: object = None, units: Mapping[str, int] | None = None
-) -> Shaped:
-    made = shape(sale, document, by if isinstance(by, Shape) else compiled(by), storefront="shop", units=units)
+    sale: Sale, by: Mapping[str, Any] | Shape, document: object = None, units: Mapping[str, int] | None = None,
+    origins: Sequence[str | None] = (),
+) -> Shaped:  # fmt: skip
+    by = by if isinstance(by, Shape) else compiled(by)
+    made = shape(sale, document, by, storefront="shop", units=units, origins=origins)
     assert isinstance(made, Shaped), made
     assert isinstance(parse(_decode(encode(made.sale))), Sale), "what is sent is itself a sale"
     return made
@@ -113,9 +115,9 @@ def test_everything_that_is_wrong_is_told_at_once_with_its_key() -> None:
             }
         )
     ) == [
-        "hidden_properties", "external_id_prefix", "prefix_lines", "reference", "options.findOrCreateChannelVariant",
-        "options.a", "options.", "options.b", "find_or_create_channel_variant", "split_lines.ids",
-        "split_lines.removed_units", "split_lines.per_unit_properties", "split_lines.id", "routing[0].route",
+        "hidden_properties", "split_lines.ids", "split_lines.removed_units", "split_lines.per_unit_properties",
+        "split_lines.id", "external_id_prefix", "prefix_lines", "reference", "options.findOrCreateChannelVariant",
+        "options.a", "options.", "options.b", "find_or_create_channel_variant", "routing[0].route",
         "routing[1]", "routing[1].route", "routing[2].when", "routing[2].warehouse_id", "routing[2].skus", "splitlines",
     ]  # fmt: skip
 
@@ -484,6 +486,125 @@ def test_what_the_storefront_says_stays_unless_the_rule_overrules_it() -> None:
     assert routed(sale, {"route": "automated", "overrule": True}) == [automated, automated, automated]
 
 
+THEIRS = {"order": {"lines": [{"vendor": "Acme Ltd", "weight": 900}, {"vendor": "Other"}, "no line", {"vendor": 7}]}}
+AT = tuple(f"/order/lines/{i}" for i in range(5))
+
+
+@pytest.mark.parametrize(
+    ("rule", "routed_to_us"),
+    [
+        ({"vendor": "Acme*"}, [True, False, False, False, False, False]),
+        ({"vendor": ["acme*", "7"]}, [False, False, False, True, False, False]),
+        ({"when": "item.weight > `500`"}, [True, False, False, False, False, False]),
+        ({"when": "item == null"}, [False, False, False, False, True, True]),
+        ({"vendor": "*", "when": "line.externalId == 'L1'"}, [False, True, False, False, False, False]),
+    ],
+)
+def test_a_rule_can_look_at_the_storefronts_own_line(rule: dict[str, object], routed_to_us: list[bool]) -> None:
+    sale = a_sale(*(a_line(f"L{i}") for i in range(6)))
+    by = compiled({"routing": [rule | FULFILL]})
+    assert by.reads_document
+    made = shaped(sale, by, THEIRS, origins=AT)  # one line more than there are origins, one origin more than lines
+    assert [line.get("warehouseId") == "7" for line in sent(made)["lineItems"]] == routed_to_us
+
+
+# -- what a line decides for itself ----------------------------------------------------------------------------------
+
+PER_LINE = {"warehouse_id": "_warehouse", "dropship_provider_id": "_provider", "route": "route", "split": "_split"}
+
+
+def asking(external_id: str = "L1", quantity: int = 1, **properties: object) -> dict[str, Any]:
+    return a_line(external_id, quantity, properties=[{"key": key, "value": value} for key, value in properties.items()])
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (asking(_warehouse="12"), IN_HOUSE | {"warehouseId": "12"}),
+        (asking(_warehouse=12), IN_HOUSE | {"warehouseId": "12"}),
+        (asking(_provider=" 9 "), DROPSHIP),
+        (asking(route="Ignore"), {"orderRouting": "ignore"}),
+        (asking(route="automated"), {"orderRouting": "automated"}),
+        (asking(_warehouse="12", route=""), IN_HOUSE | {"warehouseId": "12"}),
+        # What says nothing, or nothing clear, is routed by the rules.
+        (asking(), IN_HOUSE),
+        (asking(_warehouse=" "), IN_HOUSE),
+        (asking(_warehouse=None), IN_HOUSE),
+        (asking(_warehouse={"id": 1}), IN_HOUSE),
+        (asking(_warehouse="1\n2"), IN_HOUSE),
+        (asking(route="dropship"), IN_HOUSE),
+        (asking(_warehouse="12", _provider="9"), IN_HOUSE),
+        # What the sale itself says goes first.
+        (asking(_warehouse="12") | {"orderRouting": "ignore"}, {"orderRouting": "ignore"}),
+    ],
+)
+def test_a_line_says_who_fulfils_it_by_a_property(line: dict[str, Any], expected: dict[str, str]) -> None:
+    made = shaped(a_sale(line), {"per_line": PER_LINE, "routing": [FULFILL], "hidden_properties": False})
+    (routed_line,) = sent(made)["lineItems"]
+    names = ("orderRouting", "manualRouting", "warehouseId", "dropshipProviderId")
+    assert {name: routed_line[name] for name in names if name in routed_line} == expected
+
+
+@pytest.mark.parametrize("line", [asking(_warehouse="1\n2"), asking(route="x"), asking(_warehouse=1, _provider=2)])
+def test_a_line_that_is_unclear_about_its_routing_is_noted(line: dict[str, Any]) -> None:
+    made = shaped(a_sale(line), {"per_line": PER_LINE})
+    assert list(said(made)) == ["/lineItems/0/properties"]
+    assert "routed like any other" in said(made)["/lineItems/0/properties"]
+
+
+def test_a_rule_that_overrules_goes_before_what_a_line_asks_for() -> None:
+    rules = {"per_line": PER_LINE, "routing": [FULFILL | {"overrule": True}]}
+    assert sent(shaped(a_sale(asking(route="ignore")), rules))["lineItems"][0]["warehouseId"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("split_lines", "ids"),
+    [
+        (False, ["A_1", "A_2", "B", "C", "D"]),
+        (True, ["A_1", "A_2", "B", "C_1", "C_2", "D_1", "D_2"]),
+        ({"when": "line.externalId == 'B' || line.externalId == 'D'"}, ["A_1", "A_2", "B", "C", "D_1", "D_2"]),
+        ({"when": "item.kind == 'set'"}, ["A_1", "A_2", "B", "C_1", "C_2", "D"]),
+    ],
+)
+def test_a_line_says_whether_it_is_split_and_the_setting_decides_about_the_rest(
+    split_lines: object, ids: list[str]
+) -> None:
+    lines = [
+        asking("A", 2, _split="yes"),
+        asking("B", 2, _split=False),
+        asking("C", 2),
+        asking("D", 2, _split="perhaps"),
+    ]
+    theirs = {"lines": [{}, {"kind": "set"}, {"kind": "set"}, {}]}
+    given = {"per_line": {"split": "_split"}, "split_lines": split_lines, "hidden_properties": False}
+    made = shaped(a_sale(*lines), given, theirs, origins=[f"/lines/{i}" for i in range(4)])
+    assert [line["externalId"] for line in sent(made)["lineItems"]] == ids
+    assert [note.pointer for note in made.notes if "and not yes or no" in note.message] == ["/lineItems/3/properties"]
+
+
+def test_a_line_that_was_split_stays_so_when_it_no_longer_asks_for_it_and_one_that_was_whole_stays_whole() -> None:
+    given = {"per_line": {"split": "_split"}}
+    before = encode(shaped(a_sale(asking("A", 2, _split="yes"), asking("B", 2)), given).sale)
+    after = shaped(a_sale(asking("A", 3), asking("B", 2, _split="yes")), given, units=units_in(before))
+    assert [(line["externalId"], line["quantity"]) for line in sent(after)["lineItems"]] == [
+        ("A_1", 1), ("A_2", 1), ("A_3", 1), ("B", 2),
+    ]  # fmt: skip
+    assert list(said(after)) == ["/lineItems/0", "/lineItems/1"]
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({"per_line": "yes"}, "per_line"),
+        ({"per_line": {"warehouse": "x"}}, "per_line.warehouse"),
+        ({"per_line": {"split": ""}}, "per_line.split"),
+        ({"split_lines": {"when": "a =="}}, "split_lines.when"),
+    ],
+)
+def test_a_wrong_word_about_lines_is_named_by_its_key(given: dict[str, object], key: str) -> None:
+    assert list(faults(given)) == [key]
+
+
 def test_a_condition_that_has_no_value_does_not_match_and_says_so_once() -> None:
     sale = a_sale(a_line("L1"), a_line("L2"))
     made = shaped(sale, {"routing": [{"when": "abs(order.vendor) > `1`"} | FULFILL]}, document={"vendor": "x"})
@@ -521,7 +642,8 @@ def test_a_hidden_property_can_route_and_is_left_out_all_the_same() -> None:
         ({"route": "ignore", "when": 5}, "when"),
         ({"route": "ignore", "when": "nothing(@)"}, "when"),
         ({"route": "ignore", "overrule": "yes"}, "overrule"),
-        ({"route": "ignore", "vendor": "acme"}, "vendor"),
+        ({"route": "ignore", "vendor": []}, "vendor"),
+        ({"route": "ignore", "maker": "acme"}, "maker"),
     ],
 )
 def test_a_wrong_rule_is_named_by_its_key(rule: dict[str, object], key: str) -> None:

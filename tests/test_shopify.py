@@ -196,13 +196,17 @@ _REAL: dict[str, tuple[type[Any], str | None, Any]] = {
     "pyapi-order.json": (Upsert, "450789469", _ipods(1, 1, 1)),
     "real-anonymised-47-properties.json": (
         Upsert, "123",
-        {"/line_items/0/price", "/line_items/1/price", "/line_items/1/id", "/shipping_lines/0/discounted_price"},
+        {"/line_items/0/price", "/line_items/1/price", "/line_items/1/id", "/shipping_lines/0/discounted_price",
+         "/total_discounts"},
     ),
     "real-anonymised-6-properties.json": (
         Upsert, "123",
-        {"/line_items/0/price", "/line_items/1/price", "/line_items/1/id", "/shipping_lines/0/discounted_price"},
+        {"/line_items/0/price", "/line_items/1/price", "/line_items/1/id", "/shipping_lines/0/discounted_price",
+         "/total_discounts"},
     ),
-    "real-anonymised-fulfilled.json": (Upsert, "123", {"/line_items/0/price", "/shipping_lines/0/discounted_price"}),
+    "real-anonymised-fulfilled.json": (
+        Upsert, "123", {"/line_items/0/price", "/shipping_lines/0/discounted_price", "/total_discounts"},
+    ),
     "real-anonymised-no-shipping-lines.json": (Upsert, "123", {"/line_items/0/price", *_NO_EMAIL}),
     "real-anonymised-order-edit.json": (Ignore, None, None),
     "real-anonymised-refund.json": (Ignore, None, None),
@@ -316,7 +320,7 @@ def test_a_wrapped_order_is_the_same_order() -> None:
     bare = fixture("shopify/pyapi-order.json")
     assert mapped(wrapped).sale == mapped(bare).sale
     assert identified(wrapped, Webhook_Id="w") == identified(bare, Webhook_Id="w")
-    assert [note.pointer for note in mapped(wrapped).notes] == ["/order/note_attributes"]
+    assert [note.pointer for note in mapped(wrapped).notes] == ["/order/note_attributes", "/order/total_tax"]
 
 
 @pytest.mark.parametrize(
@@ -527,7 +531,11 @@ def test_an_order_becomes_this_sale() -> None:
                 "price": Decimal("12.345"),
                 "taxable": True,
                 "variant": {"externalId": "9007199254740995"},
-                "properties": [{"key": "Engraving", "value": "A & B"}, {"key": "count", "value": "2"}],
+                "properties": [
+                    {"key": "Engraving", "value": "A & B"},
+                    {"key": "_bundle", "value": "x1"},
+                    {"key": "count", "value": "2"},
+                ],
             },
             {
                 "externalId": "12",
@@ -570,9 +578,90 @@ def test_what_a_sale_leaves_out_is_noted() -> None:
     assert noted(order()) == {
         "/note_attributes",
         "/shipping_address/company",
-        "/line_items/0/properties",
+        "/phone",
         "/presentment_currency",
+        "/total_tax",
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"total_tip_received": "4.87"}, "/total_tip_received"),
+        ({"current_total_duties_set": {"shop_money": {"amount": "9.10"}}}, "/current_total_duties_set"),
+        ({"original_total_duties_set": {"shop_money": {"amount": "9.10"}}}, "/original_total_duties_set"),
+        ({"current_total_additional_fees_set": {"shop_money": {"amount": 2}}}, "/current_total_additional_fees_set"),
+        ({"payment_gateway_names": ["shopify_payments", "gift_card"]}, "/payment_gateway_names"),
+        ({"payment_gateway_names": ["shopify_store_credit"]}, "/payment_gateway_names"),
+        ({"refunds": [{"order_adjustments": [{"amount": "-5.00"}]}]}, "/refunds"),
+        ({"refunds": [{"refund_line_items": [], "transactions": [{"amount": "5.00"}]}]}, "/refunds"),
+        ({"shipping_address": None, "line_items": [ORDER["line_items"][0] | {"requires_shipping": True}]},
+         "/shipping_address"),
+        ({"total_tax": "0.01"}, "/total_tax"),
+    ],
+)  # fmt: skip
+def test_money_and_addresses_that_a_sale_does_not_carry_are_noted(changes: dict[str, Any], pointer: str) -> None:
+    assert pointer in noted(order(**changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"current_total_duties_set": {"shop_money": {"amount": "0.00"}},
+         "original_total_duties_set": {"shop_money": {"amount": "9.10"}}},  # refunded
+        {"current_total_duties_set": None, "original_total_additional_fees_set": {}},
+        {"payment_gateway_names": ["bogus", None, {}], "total_tip_received": "0.00"},
+        {"refunds": [{"refund_line_items": [{"quantity": 1}], "transactions": [{"amount": "5.00"}],
+                      "order_adjustments": []}],
+         "line_items": [ORDER["line_items"][0] | {"current_quantity": 2}]},
+        {"total_tax": "0.00", "shipping_address": None},
+        {"total_tax": None},
+    ],
+)  # fmt: skip
+def test_what_is_nothing_is_not_noted(changes: dict[str, Any]) -> None:
+    left = noted(order(**changes)) - {"/note_attributes", "/shipping_address/company", "/phone",
+                                      "/presentment_currency", "/total_tax"}  # fmt: skip
+    assert left == set()
+    assert ("/total_tax" in noted(order(**changes))) == ("total_tax" not in changes)
+
+
+def test_discounts_of_which_no_line_says_its_share_are_sent_for_the_whole_order() -> None:
+    old = [{key: value for key, value in item.items() if key != "discount_allocations"} for item in ORDER["line_items"]]
+    body = order(line_items=old, total_discounts="6.50", shipping_lines=[])
+    for discounts in ("gross", "net"):
+        rules = ShopifyRules(discounts=discounts)
+        assert sent(body, rules=rules)["saleDefaults"]["discounts"] == Decimal("6.5")
+        assert "/total_discounts" in noted(body, rules=rules)
+    assert "/total_discounts" not in noted(order(total_discounts="6.50"))
+
+
+def test_a_discount_on_shipping_is_taken_off_also_where_only_its_allocations_say_so() -> None:
+    line = {"title": "Post", "price": "10.00", "discount_allocations": [{"amount": "4.00"}, {"amount": "8.00"}]}
+    assert (
+        sent(order(shipping_lines=[line | {"discount_allocations": [{"amount": "4.00"}]}]))["shipping"][0]["price"] == 6
+    )
+    assert sent(order(shipping_lines=[line]))["shipping"][0]["price"] == 0
+    assert sent(order(shipping_lines=[line | {"discounted_price": "7.00"}]))["shipping"][0]["price"] == 7
+
+
+def test_prices_that_contain_tax_are_said_to() -> None:
+    assert sent(order(taxes_included=True))["saleDefaults"]["taxIncluded"] is True
+    assert "taxIncluded" not in sent(order(taxes_included=False))["saleDefaults"]
+
+
+def test_tags_are_sent_on_request() -> None:
+    body = order(tags="wholesale, new ,, b2b")
+    assert sent(body, rules=ShopifyRules(tags=True))["saleDefaults"]["tags"] == ["wholesale", "new", "b2b"]
+    assert "tags" not in sent(body)["saleDefaults"]
+    assert "tags" not in sent(order(tags=""), rules=ShopifyRules(tags=True))["saleDefaults"]
+
+
+def test_each_line_says_where_it_comes_from() -> None:
+    body = line(0, tip={"payment_gateway": "card"})
+    made = mapped(body)
+    assert made.origins == tuple(f"/line_items/{i}" for i in range(1, len(ORDER["line_items"])))
+    wrapped = json.dumps({"order": json.loads(body)}).encode()
+    assert mapped(wrapped).origins == tuple("/order" + str(origin) for origin in made.origins)
 
 
 def test_one_side_of_the_money_is_taken_consistently() -> None:
@@ -740,7 +829,7 @@ def test_a_quantity_that_is_none_is_refused(quantity: object) -> None:
         ("x", None),
         ([None, 7, {"value": "nameless"}], None),
         ({"name": "size", "value": 3}, [{"key": "size", "value": "3"}]),
-        ({"size": "L", "_x": 1}, [{"key": "size", "value": "L"}]),
+        ({"size": "L", "_x": 1}, [{"key": "size", "value": "L"}, {"key": "_x", "value": "1"}]),
         ({"name": 7}, [{"key": "7", "value": ""}]),
         ([{"name": "a", "value": None}, {"name": "b", "value": [1.10, True]}],
          [{"key": "a", "value": ""}, {"key": "b", "value": "[1.1,true]"}]),
@@ -748,11 +837,6 @@ def test_a_quantity_that_is_none_is_refused(quantity: object) -> None:
 )  # fmt: skip
 def test_properties_are_read_however_they_come(properties: object, expected: object) -> None:
     assert sent(line(properties=properties))["lineItems"][0].get("properties") == expected
-
-
-def test_hidden_properties_are_sent_on_request() -> None:
-    properties = sent(order(), rules=ShopifyRules(hidden_properties=True))["lineItems"][0]["properties"]
-    assert {"key": "_bundle", "value": "x1"} in properties
 
 
 def test_additional_details_are_appended_to_the_notes_on_request() -> None:

@@ -239,16 +239,19 @@ async def test_what_somebody_else_signed_is_refused_and_not_kept(kind: Kind, tmp
     assert (unsigned.status, unsigned.type) == (401, "bad-signature")
 
 
-async def test_woocommerces_ping_is_answered_exactly_200_and_kept_as_ignored(tmp_path: Path) -> None:
+async def test_woocommerces_ping_is_answered_exactly_200_and_nothing_of_it_is_kept(tmp_path: Path) -> None:
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     async with running(tmp_path, KINDS["woocommerce"]) as (relay, _), Shop(relay.public_url) as shop:
         ping = await shop.post("/webhooks/shop", b"webhook_id=12", form)
         again = await shop.post("/webhooks/shop", b"webhook_id=12", form)
         more = await shop.post("/webhooks/shop", b"webhook_id=12&id=5", form)
         json_ = await shop.post("/webhooks/shop", b"webhook_id=12", {"Content-Type": "application/json"})
+        first = KINDS["woocommerce"].body(1, 1, False)
+        kept = await shop.post("/webhooks/shop", first, KINDS["woocommerce"].headers(first, "", False))
 
-    assert (ping.status, ping.json["status"]) == (200, "ignored")
-    assert (again.status, again.json["status"]) == (200, "ignored")
+    assert (ping.status, ping.json["status"]) == (200, "greeted")
+    assert (again.status, again.json["status"]) == (200, "greeted")
+    assert kept.json["event"] == 1, "neither ping has become an event"
     assert (more.status, json_.status) == (401, 401)
 
 

@@ -17,6 +17,7 @@ from relay.core.sale import encode
 from relay.core.sources import (
     Authentic,
     Cancel,
+    Greeting,
     Identified,
     Ignore,
     Mapped,
@@ -138,18 +139,18 @@ def test_secrets_are_never_printed_and_nothing_is_stripped() -> None:
 
 
 @pytest.mark.parametrize("content_type", [FORM, f"{FORM}; charset=UTF-8", FORM.upper()])
-def test_the_unsigned_ping_is_let_in_and_ignored(content_type: str) -> None:
+def test_the_unsigned_ping_is_greeted_and_proves_nothing(content_type: str) -> None:
     headers = CIMultiDict({"Content-Type": content_type})
-    assert SHOP.verify(headers, b"webhook_id=1", now=NOW) == Authentic()
-    event = SHOP.identify(headers, b"webhook_id=1", now=NOW)
-    assert isinstance(event, Ignore)
-    assert (event.topic, "ping" in event.reason) == ("ping", True)
+    verdict = SHOP.verify(headers, b"webhook_id=1", now=NOW)
+    assert isinstance(verdict, Greeting)
+    assert "ping" in verdict.words
 
 
-def test_every_ping_is_ignored_also_when_the_webhook_is_saved_again() -> None:
+def test_a_signed_ping_is_ignored_and_one_event_however_often_it_comes() -> None:
     headers = CIMultiDict({"Content-Type": FORM})
-    first, again = (SHOP.identify(headers, b"webhook_id=1", now=NOW + later) for later in (0, 1))
-    assert first.dedupe_key != again.dedupe_key
+    first, again = (SHOP.identify(headers, b"webhook_id=%d" % later, now=NOW + later) for later in (1, 2))
+    assert isinstance(first, Ignore)
+    assert first.dedupe_key == again.dedupe_key
 
 
 @pytest.mark.parametrize(
@@ -491,7 +492,11 @@ def test_an_order_becomes_this_sale() -> None:
                 "price": Decimal("12.345"),
                 "taxable": True,
                 "variant": {"externalId": "71"},
-                "properties": [{"key": "Engraving", "value": "A & B"}, {"key": "count", "value": "2"}],
+                "properties": [
+                    {"key": "Engraving", "value": "A & B"},
+                    {"key": "count", "value": "2"},
+                    {"key": "_reduced_stock", "value": "3"},
+                ],
             },
             {
                 "externalId": "12",
@@ -528,8 +533,32 @@ def test_an_order_becomes_this_sale() -> None:
 
 
 def test_what_a_sale_leaves_out_is_noted() -> None:
-    assert noted(order()) == {"/coupon_lines", "/shipping/company", "/line_items/0/meta_data"}
+    assert noted(order()) == {"/coupon_lines", "/shipping/company", "/total_tax"}
     assert "/refunds" in noted(order(refunds=[{"id": 1, "reason": "", "total": "-5.00"}]))
+    assert "/total_tax" not in noted(order(), WooRules(taxes="send"))
+    assert "/shipping" in noted(order(shipping={}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_noted"),
+    [
+        ({}, False),
+        ({"total": "71.03"}, False),  # rounded
+        ({"total": "46.04"}, True),  # a gift card of 25.00
+        ({"total": "76.04"}, True),
+        ({"total": None}, False),
+        ({"total": "x"}, False),
+        ({"currency": "JPY", "total": "69"}, False),
+        ({"fee_lines": [FEE | {"total": "-25.00", "total_tax": "0.00"}], "total": "46.04"}, False),
+    ],
+)
+def test_money_that_is_in_the_orders_total_alone_is_noted(changes: dict[str, Any], is_noted: bool) -> None:
+    assert ("/total" in noted(order(**changes))) == is_noted
+
+
+def test_each_line_says_where_it_comes_from_fees_included() -> None:
+    made = mapped(order(fee_lines=[FEE]), WooRules(fees="line", fee_sku="FEE"))
+    assert made.origins == ("/line_items/0", "/line_items/1", "/fee_lines/0")
 
 
 def test_net_prices_have_the_discounts_of_one_unit_taken_off() -> None:
@@ -729,7 +758,7 @@ def test_a_line_that_comes_twice_is_sent_once_and_two_lines_with_one_id_are_refu
         ({"0": {"key": "size", "value": 3}}, [{"key": "size", "value": "3"}]),
         ([{"key": "a", "value": None}, {"key": "b", "value": [1.10, True]}],
          [{"key": "a", "value": ""}, {"key": "b", "value": "[1.1,true]"}]),
-        ([{"key": "_x", "value": 1, "display_key": "X"}], None),
+        ([{"key": "_x", "value": 1, "display_key": "X"}], [{"key": "_x", "value": "1"}]),
         ([{"key": "a", "value": "v", "display_key": "", "display_value": ""}], [{"key": "a", "value": ""}]),
     ],
 )  # fmt: skip
@@ -737,11 +766,11 @@ def test_metadata_is_read_however_it_comes(metadata: object, expected: object) -
     assert sent(line(meta_data=metadata))["lineItems"][0].get("properties") == expected
 
 
-def test_metadata_is_sent_as_it_is_kept_or_with_what_is_hidden_on_request() -> None:
+def test_metadata_is_sent_as_it_is_kept_on_request() -> None:
     raw = sent(order(), WooRules(properties="raw"))["lineItems"][0]["properties"]
-    assert raw == [{"key": "pa_engraving", "value": "a-b"}, {"key": "count", "value": "2"}]
-    hidden = sent(order(), WooRules(hidden_properties=True))["lineItems"][0]["properties"]
-    assert {"key": "_reduced_stock", "value": "3"} in hidden
+    hidden = {"key": "_reduced_stock", "value": "3"}
+    assert raw == [{"key": "pa_engraving", "value": "a-b"}, {"key": "count", "value": "2"}, hidden]
+    assert hidden in sent(order())["lineItems"][0]["properties"], "left out later, when the lines are routed"
 
 
 def test_lists_that_php_wrote_as_objects_are_lists() -> None:
@@ -861,7 +890,7 @@ _RULES = [
     SENT_ANYWAY,
     replace(
         SENT_ANYWAY, discounts="net", prices="with_tax", taxes="send", variant="both", bundled="drop", currency="EUR",
-        empty_shipping="billing", properties="raw", hidden_properties=True, fees="shipping",
+        empty_shipping="billing", properties="raw", fees="shipping",
     ),
 ]  # fmt: skip
 _FULL = ORDER | {"fee_lines": [FEE]}

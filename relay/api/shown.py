@@ -6,6 +6,7 @@ import msgspec
 
 from relay.api.view import ChannelView, LimitView
 from relay.core import instant
+from relay.core import version as versions
 from relay.core.delivery import Lane, State
 from relay.core.instant import Instant
 from relay.core.order import Order
@@ -107,7 +108,7 @@ def event(known: Event, timeline: Timeline | None) -> Shown:
         "storefront": known.storefront,
         "topic": known.topic,
         "received_at": instant.iso(known.received_at),
-        "version": _moment(known.version),
+        "version": None if known.version is None else versions.shown(known.version),
         "disposition": known.disposition.value,
         "revision": known.revision,
         "duplicate_of": known.duplicate_of,

@@ -30,6 +30,7 @@ _SHAPING = (
     "hidden_properties",
     "split_lines",
     "routing",
+    "per_line",
 )
 
 
@@ -77,10 +78,13 @@ class Storefront(Table):
     hidden_properties: bool = False
     """Send item properties whose key starts with an underscore, which storefronts hide by convention."""
     split_lines: Switch = False
-    """One line per unit, `<line id>_<1…n>`; as a table it has `ids`, `removed_units` and `per_unit_properties`; see
-    [split lines](mapping.md#split-lines)."""
+    """One line per unit, `<line id>_<1…n>`; as a table it has `ids`, `removed_units`, `per_unit_properties` and `when`;
+    see [split lines](mapping.md#split-lines)."""
     routing: OpenTables = ()
     """Who fulfils a line, the first rule that matches; see [routing](mapping.md#routing)."""
+    per_line: OpenTable | None = None
+    """Item properties by which a line decides for itself who fulfils it and whether it is split: `warehouse_id`,
+    `dropship_provider_id`, `route`, `split`; see [what a line decides for itself](mapping.md#per-line)."""
     tests: Annotated[tuple[Sample, ...], BeforeValidator(as_list)] = ()
     """Samples of its webhooks, each with what is expected of it; `order-relay check` tries them."""
 

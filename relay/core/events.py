@@ -51,6 +51,14 @@ class RequestRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class Greeted:
+    """A storefront's greeting was answered with a 2xx, and nothing of it is kept."""
+
+    storefront: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class EventFound:
     """Mapping an event said more of it than accepting could."""
 
@@ -245,6 +253,7 @@ class Stopped:
 Happening = (
     EventAccepted
     | RequestRefused
+    | Greeted
     | EventFound
     | AttemptMade
     | ChannelThrottled

@@ -1,14 +1,14 @@
 """From an order's newest raw event to the bytes that are sent: the late half of "identify early, map late"."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from relay.core.order import Order
 from relay.core.outcome import CannotMap, Cause, Failed, NotWanted, Outcome, Unchanged
 from relay.core.recipe import Override
 from relay.core.recipe import document as documents
-from relay.core.sale import PropertyStyle, Reason, Sale, cancelled, encode, has_too_many_parts
+from relay.core.sale import PropertyStyle, Reason, cancelled, encode, has_too_many_parts
 from relay.core.shaping import PLAIN, Shape, Shaped, shape, units_in
 from relay.core.sources import Mapped, Source, Unmappable
 
@@ -70,7 +70,7 @@ class Maker:
         if isinstance(mapped, Unmappable):
             return mapped
         sale = mapped.sale if order.cancelled_at is None else cancelled(mapped.sale, at=order.cancelled_at)
-        shaped = self._shaped(sale, document, order.storefront, last)
+        shaped = self._shaped(replace(mapped, sale=sale), document, order.storefront, last)
         return shaped if isinstance(shaped, Unmappable) else self._made(shaped, mapped)
 
     def is_unchanged(self, order: Order, made: Made) -> bool:
@@ -95,11 +95,12 @@ class Maker:
         why = f"; {wanted.message}" if isinstance(wanted, Reason) else ""
         return NotWanted(Cause("not_wanted", f"the storefront's accept_when rule is not true of the order yet{why}"))
 
-    def _shaped(self, sale: Sale, document: object, storefront: str, last: bytes | None) -> Shaped | Unmappable:
+    def _shaped(self, mapped: Mapped, document: object, storefront: str, last: bytes | None) -> Shaped | Unmappable:
         if self.shape is PLAIN:
-            return Shaped(sale)
+            return Shaped(mapped.sale)
         units = None if self.shape.split_lines is None else units_in(last)
-        return shape(sale, document, self.shape, storefront=storefront, units=units)
+        origins = mapped.origins
+        return shape(mapped.sale, document, self.shape, storefront=storefront, units=units, origins=origins)
 
     def _made(self, shaped: Shaped, mapped: Mapped) -> Made:
         encoded = encode(shaped.sale, property_style=self.property_style)

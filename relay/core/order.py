@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from relay.core import instant
+from relay.core import version as versions
 from relay.core.delivery import Delivery, HeadStarts, Lane, State
 from relay.core.instant import Instant
 from relay.core.outcome import CannotMap, Cause, ChannelWrong, NotWanted, Outcome, Sent, Throttled, Unchanged
@@ -202,7 +203,7 @@ def newer(order: Order, arrival: Arrival, event: Upsert | Cancel | Fetch, *, eve
     Storefronts guarantee no order among their webhooks, so versions decide; equal versions with different content
     are decided by arrival, because some storefronts' clocks have one-second steps.
     """
-    if event.version is not None and order.version is not None and event.version < order.version:
+    if event.version is not None and order.version is not None and versions.is_older(event.version, order.version):
         return Accepted(order, Disposition.STALE, None)
     whole = not isinstance(event, Cancel) or event.complete
     changed = replace(
@@ -316,7 +317,8 @@ def _first_lane(arrival: Arrival, event: Upsert | Cancel | Fetch) -> Lane:
 def _cancelled_at(known: Instant | None, arrival: Arrival, event: Upsert | Cancel | Fetch) -> Instant | None:
     if known is not None or not isinstance(event, Cancel):
         return known
-    return arrival.received_at if event.version is None else event.version
+    at = versions.time_of(event.version)
+    return arrival.received_at if at is None else at
 
 
 def _held_since(order: Order, state: State, now: Instant) -> Instant | None:

@@ -59,6 +59,11 @@ class Reason:
     """One sentence with the value found and the remedy. Never personal data, never a secret."""
 
 
+def too_long_for_a_phone(number: str) -> str:
+    """The note on a phone number that is left out; not the number, which is nobody else's business."""
+    return f"a phone number of {len(number)} characters is left out; Jetti takes {PHONE_MAX_CHARACTERS}"
+
+
 # field types
 
 

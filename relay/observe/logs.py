@@ -22,6 +22,7 @@ from relay.core.events import (
     DoorMoved,
     EventAccepted,
     EventFound,
+    Greeted,
     Happening,
     HeldWanted,
     Housekept,
@@ -205,6 +206,8 @@ class Logs:
                 self._came_in(happening)
             case AttemptMade():
                 self._attempt(happening)
+            case Greeted():
+                self._line("info", happening, "greeted", storefront=happening.storefront, what=happening.words)
             case StoreTrouble():
                 self._line("error", happening, "store", what=happening.what, error=happening.error)
             case Unexpected():

@@ -31,6 +31,7 @@ from relay.core.events import (
     DoorMoved,
     EventAccepted,
     EventFound,
+    Greeted,
     Happening,
     HeldWanted,
     Housekept,
@@ -202,7 +203,7 @@ class Metrics:
                 self._store_errors.inc()
             case Unexpected():
                 self._defects.inc()
-            case Started() | Warned() | Stopping() | Stopped():
+            case Started() | Warned() | Stopping() | Stopped() | Greeted():
                 pass  # relay_build_info and the process' own metrics say it
             case _:
                 assert_never(happening)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from relay.core import order as rules
+from relay.core import version as versions
 from relay.core.backlog import Waiting
 from relay.core.delivery import TRANSITIONS, HeadStarts, Lane, State
 from relay.core.instant import Instant
@@ -386,7 +387,11 @@ class Ledger:
             now = replace(now, lane=before.lane)
         elif now.lease is None and now.state is State.WAITING:
             now = replace(now, lane=Lane.REPLAY, urgency=arrival.head_starts.urgency(Lane.REPLAY, now.due_at))
-        if isinstance(about, Cancel) and about.version is None and (before is None or before.cancelled_at is None):
+        if (
+            isinstance(about, Cancel)
+            and versions.time_of(about.version) is None
+            and (before is None or before.cancelled_at is None)
+        ):
             now = replace(now, cancelled_at=received_at)
         return self._concluded(event_id, arrival, before, replace(accepted, order=now))
 
@@ -481,7 +486,10 @@ def _waits_elsewhere(before: Order | None, now: Order) -> bool:
 
 def _overtaken(order: Order, about: Upsert | Cancel | Fetch, event_id: int) -> bool:
     """Whether the order's newest whole event was accepted after this one, and no version says otherwise."""
-    decided = about.version is not None and order.version is not None and about.version != order.version
+    if about.version is not None and order.version is not None:
+        decided = versions.is_older(about.version, order.version) or versions.is_older(order.version, about.version)
+    else:
+        decided = False
     return not decided and order.event_id is not None and event_id < order.event_id
 
 

@@ -50,10 +50,24 @@ class HmacStorefront(ReadableStorefront):
     are one webhook."""
     topic_header: HeaderName | None = _RULES.topic_header
     """The header that names the type; `topic_path` is for one in the body."""
+    separator: str | None = _RULES.separator
+    """What is between several entries of the header, for instance `,`: those with the prefix are signatures, of which
+    any one may match, and others are skipped. When not set, the header is one signature."""
+    timestamp_prefix: str | None = _RULES.timestamp_prefix
+    """What is in front of the timestamp, where it is one of these entries: `t=`; in the place of `timestamp_header`."""
+    sequence_header: HeaderName | None = _RULES.sequence_header
+    """The header with a whole number that grows with each change of an order: its version, in the place of any time.
+    It has to be the number of the order's changes or of all the shop's, and goes with neither `version` nor `sequence`
+    of a mapping."""
 
     def faults(self) -> Iterator[Problem]:
         yield from super().faults()
         yield from faults_of(lambda: self.dedupe)
+        said = [name for name in ("version", "sequence") if name in (self.mapping or {})]
+        if self.sequence_header is not None and said:
+            key = f"mapping.{said[0]}"
+            yield Problem("sequence_header", repr(self.sequence_header), f"and {key} would both be the version",
+                          "remove one of them: an order has one version, a number or a time")  # fmt: skip
 
     @property
     def rules(self) -> HmacRules:

@@ -1,12 +1,14 @@
 """``kind = "shopify"``."""
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
 from relay.config.kinds import Kind
+from relay.config.problems import Problem
 from relay.config.storefronts import Storefront
-from relay.config.values import Email, Secret, Sku, as_list
+from relay.config.values import Email, Secret, Sku, as_list, as_toml
 from relay.core.sources import Source
 from relay.core.sources.shopify import Shopify, ShopifyRules
 
@@ -16,7 +18,7 @@ _RULES = ShopifyRules()
 class ShopifyStorefront(Storefront):
     """A Shopify shop; the keys of `ShopifyRules` have its names and its defaults."""
 
-    in_source: ClassVar[frozenset[str]] = frozenset({"hidden_properties", "find_or_create_channel_variant"})
+    in_source: ClassVar[frozenset[str]] = frozenset({"find_or_create_channel_variant"})
 
     kind: Literal["shopify"]
     secrets: Annotated[tuple[Secret, ...], BeforeValidator(as_list)] = Field(min_length=1)
@@ -50,8 +52,18 @@ class ShopifyStorefront(Storefront):
     """Put an address's company, for which a sale has no column, in front of its second line."""
     service_level: Literal["none", "code", "source", "carrier_identifier"] = _RULES.service_level
     """Which field of a shipping line is its `serviceLevel`; Shopify has none that means it."""
+    tags: bool = _RULES.tags
+    """Send the order's tags, for Jetti and for routing rules with `tag`. Apps write tags all the time, and each change
+    is an update then."""
     note_attributes: bool = _RULES.note_attributes
     """Append the order's additional details to its notes, a line each."""
+
+    def faults(self) -> Iterator[Problem]:
+        yield from super().faults()
+        if not self.tags and any("tag" in rule for rule in self.routing):
+            yield Problem(
+                "tags", as_toml(False), "a routing rule asks for a tag, and no tags are sent", "set tags = true"
+            )
 
     @property
     def rules(self) -> ShopifyRules:

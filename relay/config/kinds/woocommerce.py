@@ -16,7 +16,7 @@ _RULES = WooRules()
 class WooCommerceStorefront(Storefront):
     """A WooCommerce shop; the keys of `WooRules` have its names and its defaults."""
 
-    in_source: ClassVar[frozenset[str]] = frozenset({"hidden_properties", "find_or_create_channel_variant"})
+    in_source: ClassVar[frozenset[str]] = frozenset({"find_or_create_channel_variant"})
 
     kind: Literal["woocommerce"]
     secrets: Annotated[tuple[Secret, ...], BeforeValidator(as_list)] = Field(min_length=1)

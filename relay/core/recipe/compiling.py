@@ -5,7 +5,7 @@ The whole language, by example, is in the reference; in one table:
 =============================  ======================================================================================
 table                          entries
 =============================  ======================================================================================
-``mapping``                    ``external_id`` (required), ``version``, ``created_at``, ``cancelled``
+``mapping``                    ``external_id`` (required), ``version`` or ``sequence``, ``created_at``, ``cancelled``
 ``mapping.sale``               columns of Jetti's sale (``saleDefaults``)
 ``mapping.customer``           ``email`` (required) and the other fields of Jetti's customer
 ``mapping.line_items``         ``each`` (required), ``externalId``, ``quantity``, ``price`` (required), ``sku`` or
@@ -367,7 +367,9 @@ def compile_recipe(given: Mapping[str, object], key: str = "mapping") -> Recipe:
     ``timezone`` other than UTC is named, so compile at the start, not in a request.
     """
     to = Compiler()
-    facts = ("external_id", "version", "created_at", "cancelled")
+    facts = ("external_id", "version", "sequence", "created_at", "cancelled")
+    if "version" in given and "sequence" in given:
+        to.fault(f"{key}.sequence", "an order has one version, a time or a number: remove sequence, or version")
     to.known(key, given, (*facts, "sale", "customer", "line_items", "shipping", "options"))
     external_id = to.rule(f"{key}.external_id", given["external_id"]) if "external_id" in given else None
     if "external_id" not in given:
@@ -400,6 +402,7 @@ def compile_recipe(given: Mapping[str, object], key: str = "mapping") -> Recipe:
         to.section(f"{key}.options", to.table(f"{key}.options", given.get("options")), sales.Options),
         lines,
         shipping,
+        to.rule(f"{key}.sequence", given["sequence"]) if "sequence" in given else None,
     )
     to.finish()
     return recipe

@@ -48,7 +48,7 @@ def not_read(body: bytes, recipe: Recipe, limit: int = LEAVES_MAX) -> tuple[Left
     if isinstance(value, Reason):
         return ()
     watching = _Watching(value)
-    for fact in (recipe.external_id, recipe.version, recipe.created_at):
+    for fact in (recipe.external_id, recipe.version, recipe.sequence, recipe.created_at):
         try:
             _ = fact and fact.value(watching, value)
         except Unevaluable:

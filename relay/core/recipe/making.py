@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import repeat
 
+from relay.core import exact
 from relay.core import sale as sales
 from relay.core.instant import Instant
 from relay.core.recipe.evaluation import Evaluation
@@ -13,6 +14,7 @@ from relay.core.recipe.rule import Rule, is_yes
 from relay.core.sale import LINES_MAX, Reason
 from relay.core.sources import Mapped, Unmappable
 from relay.core.sources.values import reference
+from relay.core.version import Version, of_sequence, of_time
 
 REASONS_MAX = 20
 """Reasons that are told for one order: one wrong rule is wrong in each of 500 lines."""
@@ -56,7 +58,7 @@ class Facts:
     """What :meth:`Recipe.facts` reads of an order."""
 
     external_id: str
-    version: Instant | None = None
+    version: Version | None = None
     reference: str | None = None
     created_at: Instant | None = None
     cancelled: bool = False
@@ -77,6 +79,8 @@ class Recipe:
     options: Section = NOTHING
     line_items: tuple[Group, ...] = ()
     shipping: tuple[Group, ...] = ()
+    sequence: Rule | None = None
+    """In the place of ``version``: a whole number that only grows."""
 
     def facts(self, document: object, *, cancelled: bool = False) -> Facts | tuple[Reason, ...]:
         """Which order, which state of it, or why that cannot be read. Never raises.
@@ -85,7 +89,9 @@ class Recipe:
         """
         reading = _Reading(Evaluation(document, FACTS_STEPS_MAX))
         external_id = reading.external_id(self)
-        version = reading.moment(self.version, document)
+        version = reading.sequence(self.sequence, document)
+        if self.sequence is None:
+            version = of_time(reading.moment(self.version, document))
         cancelled = cancelled or reading.holds(self.cancelled, document)
         if reading.reasons or external_id is None:
             return tuple(reading.reasons)
@@ -105,7 +111,7 @@ class Recipe:
         lines, by_sku = reading.lines(self.line_items, document)
         payload: dict[str, object] = {
             "externalId": reading.external_id(self),
-            "customer": reading.section(self.customer, document, ""),
+            "customer": reading.without_a_long_phone(self.customer, reading.section(self.customer, document, "")),
             "saleDefaults": reading.section(self.sale_defaults, document, ""),
             "lineItems": lines,
         }
@@ -123,7 +129,8 @@ class Recipe:
                 reading.explain(reason, self)
         if isinstance(made, tuple) or reading.reasons:
             return Unmappable(sales.bounded(reading.reasons, REASONS_MAX))
-        return Mapped(sales.cancelled(made) if cancelled else made)
+        origins = tuple(base for _, base in reading.origins["lineItems"])
+        return Mapped(sales.cancelled(made) if cancelled else made, tuple(reading.notes), origins)
 
 
 def put(target: dict[str, object], path: tuple[str, ...], value: object) -> None:
@@ -143,6 +150,7 @@ class _Reading:
 
     evaluation: Evaluation
     reasons: list[Reason] = field(default_factory=list)
+    notes: list[Reason] = field(default_factory=list)
     refused: set[tuple[str, str]] = field(default_factory=set)
     """Keys and pointers of the entries that have a reason."""
     origins: dict[str, list[tuple[Group, str | None]]] = field(default_factory=dict)
@@ -180,6 +188,18 @@ class _Reading:
             self.refuse(rule, str(error), "")
             return None
 
+    def sequence(self, rule: Rule | None, current: object) -> Version | None:
+        """The version that only counts."""
+        if rule is None or (found := self.value(rule, current, "")) is None:
+            return None
+        try:
+            version = of_sequence(exact.whole(found))
+        except ValueError:
+            version = None
+        if version is None:
+            self.refuse(rule, f"expected a whole number from 0, found {exact.kind(found)}", "")
+        return version
+
     def quietly(self, rule: Rule | None, current: object) -> object:
         """A value without which an order is still read: only shown."""
         try:
@@ -205,6 +225,16 @@ class _Reading:
             if value is not None:
                 put(made, path, value)
         return made
+
+    def without_a_long_phone(self, section: Section, customer: dict[str, object]) -> dict[str, object]:
+        """A buyer's typing must not keep an order: a number that Jetti does not take is left out, with a note."""
+        number = customer.get("phone")
+        if not isinstance(number, str) or len(number) <= sales.PHONE_MAX_CHARACTERS:
+            return customer
+        rule = section.rule("phone")
+        where = "" if rule is None else _joined("", rule)
+        self.notes.append(Reason(where, sales.too_long_for_a_phone(number)))
+        return {column: value for column, value in customer.items() if column != "phone"}
 
     def elements(self, group: Group, current: object, base: str | None = "") -> Iterator[tuple[object, str | None]]:
         """The entries that a group is made from, each with its pointer if that is known."""

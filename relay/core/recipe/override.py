@@ -6,7 +6,7 @@ nothing, the field stays what it was.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relay.core import sale as sales
 from relay.core.recipe import document
@@ -55,7 +55,7 @@ class Override:
         made = sales.parse(payload)
         if isinstance(made, tuple):
             return Unmappable(tuple(Reason("", f"override: {r.pointer or 'the sale'}: {r.message}") for r in made[:20]))
-        return Mapped(made, mapped.notes)
+        return replace(mapped, sale=made)
 
 
 def _values(

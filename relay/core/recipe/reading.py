@@ -69,7 +69,8 @@ class Reading:
             return NotUnderstood(facts, key, topic)
         if isinstance(facts, str):
             return Ignore(facts, key, topic)
-        version = version if facts.version is None else facts.version
+        if facts.version is not None or (self.recipe is not None and self.recipe.sequence is not None):
+            version = facts.version  # a time is never in the place of a number
         external_id, called, created_at = facts.external_id, facts.reference, facts.created_at
         if facts.cancelled:
             return Cancel(external_id, version, key, topic, called, created_at, complete=facts.whole)

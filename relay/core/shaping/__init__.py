@@ -1,13 +1,13 @@
 """What is done to a sale after its source has made it: the same for every kind of storefront.
 
-In this order: lines are routed (:mod:`.routing`); hidden properties are left out; the reference is written by its
-template; options are set; ids get their prefix; lines are split by unit (:mod:`.splitting`). Routing, hidden
-properties and options come to the same when they are done again; the reference, the prefix and splitting do not.
+In this order: lines are routed (:mod:`.per_line`, :mod:`.routing`); hidden properties are left out; the reference is
+written by its template; options are set; ids get their prefix; lines are split by unit (:mod:`.splitting`). Routing,
+hidden properties and options come to the same when they are done again; the reference, the prefix and splitting do not.
 
 All of it is off by default, and then costs nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -15,10 +15,13 @@ from relay.core import exact
 from relay.core import sale as sales
 from relay.core.recipe import Fault, RecipeError
 from relay.core.sale import LineItem, Reason, Sale
+from relay.core.shaping import per_line as lines_own
 from relay.core.shaping import reference as references
 from relay.core.shaping import routing as routes
 from relay.core.shaping import splitting as units_of
+from relay.core.shaping.conditions import Conditions
 from relay.core.shaping.memory import units_in
+from relay.core.shaping.per_line import PerLine
 from relay.core.shaping.reference import RESULT_MAX, Template
 from relay.core.shaping.routing import RULES_MAX, Rule
 from relay.core.shaping.splitting import Splitting
@@ -60,11 +63,14 @@ class Shape:
     """One line per unit."""
     routing: tuple[Rule, ...] = ()
     """The first rule that matches a line decides who fulfils it."""
+    per_line: PerLine | None = None
+    """What a line may decide for itself."""
 
     @property
     def reads_document(self) -> bool:
         """Whether it looks at the storefront's own document."""
-        return any(rule.when is not None for rule in self.routing)
+        split_when = self.split_lines is not None and self.split_lines.when is not None
+        return split_when or any(rule.reads_document for rule in self.routing)
 
 
 PLAIN = Shape()
@@ -87,6 +93,10 @@ def compiled(given: Mapping[str, object], key: str = "") -> Shape:
     faults: list[Fault] = []
     table = Table(given, key, faults)
     hidden = table.flag("hidden_properties")
+    per_line = lines_own.per_line(table.value("per_line"), table.key("per_line"), faults)
+    split_lines = units_of.splitting(table.value("split_lines"), table.key("split_lines"), faults)
+    if split_lines is None and per_line is not None and per_line.split is not None:
+        split_lines = units_of.ONLY_WHAT_ASKS
     made = Shape(
         external_id_prefix=table.text("external_id_prefix", characters_max=PREFIX_MAX) or "",
         prefix_lines=table.flag("prefix_lines") or False,
@@ -94,8 +104,9 @@ def compiled(given: Mapping[str, object], key: str = "") -> Shape:
         options=_options(table),
         find_or_create_channel_variant=table.flag("find_or_create_channel_variant"),
         hidden_properties=hidden is not False,
-        split_lines=units_of.splitting(table.value("split_lines"), table.key("split_lines"), faults),
+        split_lines=split_lines,
         routing=_rules(table),
+        per_line=per_line,
     )
     if made.prefix_lines and not made.external_id_prefix:
         table.wrong("prefix_lines", "needs external_id_prefix: set it, or remove this")
@@ -159,19 +170,21 @@ def _rules(table: Table) -> tuple[Rule, ...]:
 
 
 def shape(
-    sale: Sale, document: object, by: Shape, *, storefront: str, units: Mapping[str, int] | None = None
-) -> Shaped | Unmappable:
+    sale: Sale, document: object, by: Shape, *, storefront: str, units: Mapping[str, int] | None = None,
+    origins: Sequence[str | None] = (),
+) -> Shaped | Unmappable:  # fmt: skip
     """The sale in this shape. Never raises.
 
     ``document`` is the decoded body that the sale was made from (:attr:`Shape.reads_document`: else it may be
-    anything); ``units`` is what :func:`units_in` finds in the sale that was sent for this order last.
+    anything); ``units`` is what :func:`units_in` finds in the sale that was sent for this order last; ``origins`` as in
+    :class:`~relay.core.sources.Mapped`.
     """
     if by is PLAIN:
         return Shaped(sale)
     notes: list[Reason] = []
-    lines = sale.line_items
-    if by.routing:
-        lines = routes.route(sale, document, by.routing, storefront=storefront, notes=notes)
+    conditions = Conditions(sale, document, origins, notes)
+    lines = _routed(sale, by, conditions, storefront, notes)
+    chosen = _to_split(by, lines, conditions, notes)
     if not by.hidden_properties:
         lines = tuple(_without_hidden(i, line, notes) for i, line in enumerate(lines))
     changes = _renamed(sale, by, storefront, notes) | _with_options(sale, by, notes)
@@ -184,13 +197,39 @@ def shape(
     if prefix:
         lines = tuple(line.model_copy(update={"external_id": prefix + line.external_id}) for line in lines)
     if by.split_lines is not None:
-        split = units_of.split(lines, by.split_lines, units or {}, prefix=prefix, notes=notes)
+        split = units_of.split(lines, by.split_lines, units or {}, chosen, prefix=prefix, notes=notes)
         if isinstance(split, Unmappable):
             return split
         lines = split.lines
     if lines is not sale.line_items:
         changes["line_items"] = lines
     return Shaped(sale.model_copy(update=changes) if changes else sale, tuple(notes))
+
+
+def _routed(
+    sale: Sale, by: Shape, conditions: Conditions, storefront: str, notes: list[Reason]
+) -> tuple[LineItem, ...]:
+    lines = sale.line_items
+    if by.per_line is not None:
+        lines = tuple(by.per_line.routed(i, line, notes) for i, line in enumerate(lines))
+    if by.routing:
+        lines = routes.route(sale, lines, by.routing, conditions, storefront=storefront, notes=notes)
+    return lines
+
+
+def _to_split(by: Shape, lines: Sequence[LineItem], conditions: Conditions, notes: list[Reason]) -> frozenset[int]:
+    """Which lines are to be split: those that say so, and of those that say nothing the ones the settings mean."""
+    splitting, found = by.split_lines, []
+    if splitting is None:
+        return frozenset()
+    for i, line in enumerate(lines):
+        said = None if by.per_line is None else by.per_line.splits(i, line, notes)
+        if said is None:
+            when = splitting.when
+            said = splitting.by_default and (when is None or conditions.hold(when, "split_lines", i))
+        if said:
+            found.append(i)
+    return frozenset(found)
 
 
 def _without_hidden(i: int, line: LineItem, notes: list[Reason]) -> LineItem:

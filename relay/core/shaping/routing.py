@@ -10,16 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fnmatch import translate
-from typing import Any, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
-import msgspec
-
-from relay.core import exact
-from relay.core import sale as sales
-from relay.core.recipe import Criterion, Fault, RecipeError, compile_criterion
-from relay.core.recipe.evaluation import Evaluation, is_true
-from relay.core.recipe.functions import Unevaluable
+from relay.core.recipe import Criterion, Fault
 from relay.core.sale import LineItem, Property, Reason, Sale
+from relay.core.shaping.conditions import Conditions, condition
 from relay.core.shaping.tables import Table
 
 Route = Literal["fulfill", "dropship", "ignore", "automated"]
@@ -27,7 +22,6 @@ RULES_MAX = 200
 _GLOB_MAX_CHARACTERS = 255
 _FIELDS: Final = ("order_routing", "manual_routing", "warehouse_id", "dropship_provider_id")
 _NEEDED: Final = {"fulfill": "warehouse_id", "dropship": "dropship_provider_id"}
-_values = msgspec.json.Decoder(float_hook=exact.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +45,15 @@ class Rule:
     countries: frozenset[str] = frozenset()
     """Of the shipping address, case folded."""
     storefronts: frozenset[str] = frozenset()
+    vendors: tuple[re.Pattern[str], ...] = ()
+    """Of the ``vendor`` of the storefront's own line."""
     when: Criterion | None = None
-    """Over ``{"line": …, "sale": …, "order": …}``: the line and the sale in Jetti's form, the order as it came."""
+    """See :mod:`relay.core.shaping.conditions`."""
+
+    @property
+    def reads_document(self) -> bool:
+        """Whether it looks at the storefront's own document."""
+        return self.when is not None or bool(self.vendors)
 
     def fits_sale(self, sale: Sale, storefront: str) -> bool:
         """Whether it matches, as far as the sale as a whole decides that."""
@@ -77,14 +78,15 @@ class Rule:
         """The fields of a line that it routes."""
         match self.route:
             case "fulfill":
-                return _manual("fulfill", "warehouse_id", self.warehouse_id)
+                return manual("fulfill", "warehouse_id", self.warehouse_id)
             case "dropship":
-                return _manual("dropship", "dropship_provider_id", self.dropship_provider_id)
+                return manual("dropship", "dropship_provider_id", self.dropship_provider_id)
             case _:
                 return {"order_routing": self.route}
 
 
-def _manual(routing: str, field: str, of: str | None) -> dict[str, str]:
+def manual(routing: str, field: str, of: str | None) -> dict[str, str]:
+    """The fields of a line that is routed by hand."""
     return {"order_routing": "manual", "manual_routing": routing} | ({} if of is None else {field: of})
 
 
@@ -106,7 +108,8 @@ def rule(given: object, key: str, faults: list[Fault]) -> Rule | None:
         tags=_globs(table, "tag"),
         countries=frozenset(country.casefold() for country in table.texts("country")),
         storefronts=frozenset(table.texts("storefront")),
-        when=_when(table),
+        vendors=_globs(table, "vendor"),
+        when=condition(table, "when"),
     )
     if route is not None:
         _check_target(table, made)
@@ -140,37 +143,26 @@ def _wanted_properties(table: Table) -> tuple[tuple[str, re.Pattern[str] | None]
     return tuple(wanted)
 
 
-def _when(table: Table) -> Criterion | None:
-    given = table.value("when")
-    if given is None:
-        return None
-    try:
-        return compile_criterion(given, table.key("when"))
-    except RecipeError as error:
-        table.faults.extend(error.faults)
-        return None
-
-
 def route(
-    sale: Sale, document: object, rules: Sequence[Rule], *, storefront: str, notes: list[Reason]
-) -> tuple[LineItem, ...]:
-    """The sale's lines, routed."""
+    sale: Sale, lines: Sequence[LineItem], rules: Sequence[Rule], conditions: Conditions, *, storefront: str,
+    notes: list[Reason],
+) -> tuple[LineItem, ...]:  # fmt: skip
+    """The sale's ``lines``, routed."""
     fitting = [(number, rule) for number, rule in enumerate(rules, 1) if rule.fits_sale(sale, storefront)]
-    if not fitting:
-        return sale.line_items
-    conditions = _Conditions(sale, document, notes)
     made = []
-    for i, line in enumerate(sale.line_items):
+    for i, line in enumerate(lines):
         found = _first(fitting, i, line, conditions)
         made.append(line if found is None else _routed(line, i, *found, notes))
     return tuple(made)
 
 
 def _first(
-    rules: Sequence[tuple[int, Rule]], i: int, line: LineItem, conditions: "_Conditions"
+    rules: Sequence[tuple[int, Rule]], i: int, line: LineItem, conditions: Conditions
 ) -> tuple[int, Rule] | None:
     for number, rule in rules:
-        if rule.fits_line(line) and (rule.when is None or conditions.hold(rule.when, number, i)):
+        if not rule.fits_line(line) or (rule.vendors and not _looks_like(conditions.vendor(i), rule.vendors)):
+            continue
+        if rule.when is None or conditions.hold(rule.when, f"routing rule {number}", i):
             return number, rule
     return None
 
@@ -182,42 +174,19 @@ def _routed(line: LineItem, i: int, number: int, rule: Rule, notes: list[Reason]
         return line
     if said:
         notes.append(Reason(f"/lineItems/{i}/orderRouting", f"replaced by routing rule {number}, which overrules it"))
-    return _with_routing(line, update)
+    return with_routing(line, update)
 
 
-def _with_routing(line: LineItem, update: dict[str, str]) -> LineItem:
+def is_routed(line: LineItem) -> bool:
+    """Whether something is said already of who fulfils a line."""
+    return any(getattr(line, field) is not None for field in _FIELDS)
+
+
+def with_routing(line: LineItem, update: dict[str, str]) -> LineItem:
     """The line with this routing and no other; what is not set is not sent."""
     routed = line.model_copy(update={field: update.get(field) for field in _FIELDS})
     routed.model_fields_set.difference_update(field for field in _FIELDS if field not in update)
     return routed
-
-
-class _Conditions:
-    """The rules' conditions on one sale, all within one budget; what they look at is made when one is first asked."""
-
-    def __init__(self, sale: Sale, document: object, notes: list[Reason]) -> None:
-        self._sale = sale
-        self._document = document
-        self._notes = notes
-        self._told: set[int] = set()
-        self._payload: Any = None
-        self._evaluation = Evaluation(None)
-
-    def hold(self, when: Criterion, number: int, i: int) -> bool:
-        """Whether a rule's condition is true of a line. One that has no value is not, and a note says so once."""
-        if self._payload is None:
-            self._payload = _values.decode(sales.encode(self._sale))
-        sale = self._payload
-        about = {"line": sale["lineItems"][i], "sale": sale, "order": self._document}
-        self._evaluation.root = about
-        try:
-            return is_true(self._evaluation.of(when.expression, about))
-        except Unevaluable as error:
-            if number not in self._told:
-                self._told.add(number)
-                message = f"the condition of routing rule {number} has no value here and so does not match: {error}"
-                self._notes.append(Reason(f"/lineItems/{i}", message))
-            return False
 
 
 def _looks_like(text: str | None, forms: Sequence[re.Pattern[str]]) -> bool:

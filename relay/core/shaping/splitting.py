@@ -10,15 +10,16 @@ says it, so units beyond the quantity are sent with 0 (``removed_units``). Which
 storefronts do not say; it is taken to be the last. A line that is left out altogether is the source's to decide about.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, get_args
 
 from relay.core import exact
 from relay.core import sale as sales
-from relay.core.recipe import Fault
+from relay.core.recipe import Criterion, Fault
 from relay.core.sale import LineItem, Property, Reason
+from relay.core.shaping.conditions import condition
 from relay.core.shaping.memory import UNIT, WHOLE
 from relay.core.shaping.tables import Table
 from relay.core.sources import Unmappable
@@ -44,6 +45,13 @@ class Splitting:
     """Units that are no more: sent with quantity 0, or left out."""
     per_unit_properties: bool = False
     """Deal out a property whose value is a list with exactly one entry per unit: the first to unit 1, and so on."""
+    when: Criterion | None = None
+    """Which lines are split, by a condition like those of routing rules; the others stay whole."""
+    by_default: bool = True
+    """Whether lines that do not ask for it themselves are split."""
+
+
+ONLY_WHAT_ASKS = Splitting(by_default=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +70,22 @@ def splitting(given: object, key: str, faults: list[Fault]) -> Splitting | None:
         ids="sku" if table.choice("ids", get_args(Ids)) == "sku" else "line",
         removed_units="omit" if table.choice("removed_units", get_args(RemovedUnits)) == "omit" else "zero",
         per_unit_properties=table.flag("per_unit_properties") or False,
+        when=condition(table, "when"),
     )
     table.finish()
     return made
 
 
 def split(
-    lines: Sequence[LineItem], by: Splitting, units: Mapping[str, int], *, prefix: str = "", notes: list[Reason]
-) -> Split | Unmappable:
-    """The lines, one per unit. ``prefix``: what the lines' ids were given in front, and SKUs then are too."""
+    lines: Sequence[LineItem], by: Splitting, units: Mapping[str, int], chosen: Container[int], *, prefix: str = "",
+    notes: list[Reason],
+) -> Split | Unmappable:  # fmt: skip
+    """The ``chosen`` lines (by their positions), one per unit; the others whole.
+
+    ``prefix``: what the lines' ids were given in front, and SKUs then are too.
+    """
     names = _Names(by, units, prefix, lines, notes)
+    names.chosen = chosen
     plans = [_plan(i, line, names) for i, line in enumerate(lines)]
     reasons = [reason for plan in plans for reason in plan.reasons()]
     if reasons:
@@ -103,15 +117,27 @@ class _Names:
         self._ids = {line.external_id for line in lines}
         self._bases = self._ids | {prefix + line.variant.sku for line in lines if line.variant and line.variant.sku}
         self._taken: set[str] = set()
+        self.chosen: Container[int] = range(len(lines))
 
     def base(self, i: int, line: LineItem) -> str | None:
         """What it was before, else as the setting says; ``None``: the line stays whole."""
-        if self._is_whole(line):
+        if i not in self.chosen and not self._was_split(line):
+            return None
+        if i not in self.chosen:
+            message = "its units were sent one by one before, so they stay apart"
+            self._notes.append(Reason(f"/lineItems/{i}", message))
+        elif self._is_whole(line):
             self._notes.append(Reason(f"/lineItems/{i}", "was sent as one line before lines were split, and stays one"))
             return None
         base = self._base(i, line)
         self._taken.add(base)
         return base
+
+    def _was_split(self, line: LineItem) -> bool:
+        sku = None if line.variant is None else line.variant.sku
+        base = f"{self._prefix}{sku}"
+        own = self.units.get(line.external_id, WHOLE) > WHOLE
+        return own or (bool(sku) and base not in self._taken and self.units.get(base, WHOLE) > WHOLE)
 
     def _is_whole(self, line: LineItem) -> bool:
         if self.units.get(line.external_id) != WHOLE:

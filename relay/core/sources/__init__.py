@@ -12,17 +12,15 @@ from typing import Protocol
 from relay.core import instant
 from relay.core.instant import Instant
 from relay.core.sale import Reason, Sale
+from relay.core.version import Version, of_time
 
 Headers = Mapping[str, str]
 """Request headers; look-ups ignore case (aiohttp's are so, tests use ``multidict.CIMultiDict``)."""
 
-_YEAR_10000 = 253_402_300_800 * instant.SECOND
-
 
 def moment(value: object) -> Instant | None:
     """A storefront's timestamp; ``None`` for what is none, or is outside 1970 to 9999 and so no date of an order."""
-    parsed = instant.parse(value) if isinstance(value, str) else None
-    return parsed if parsed is not None and 0 <= parsed < _YEAR_10000 else None
+    return of_time(instant.parse(value)) if isinstance(value, str) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +36,21 @@ class Unauthentic:
 
 
 @dataclass(frozen=True, slots=True)
+class Greeting:
+    """Not signed, and nothing in it that anybody would have to believe: answered 200, as the storefront needs it to
+    begin, and kept nowhere, so that no stranger can fill the store with it."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Upsert:
     """The order is, as of ``version``, as the body says."""
 
     external_id: str
-    version: Instant | None
-    """When the storefront last changed the order, by the storefront's own clock, so only compared within one order.
+    version: Version | None
+    """When the storefront last changed the order, by the storefront's own clock or as a number that only grows
+    (:mod:`relay.core.version`), so only compared within one order.
     ``None`` when it does not say: then the order of arrival decides. The relay's clock must never stand in for it: a
     shop whose clock is behind would see its next updates called stale."""
     dedupe_key: str
@@ -59,7 +66,7 @@ class Cancel:
     """The order is cancelled or deleted as of ``version``. This sticks: no later revision of it looks alive again."""
 
     external_id: str
-    version: Instant | None
+    version: Version | None
     dedupe_key: str
     topic: str
     reference: str | None = None
@@ -73,7 +80,7 @@ class Fetch:
     """Something about the order changed; the order is to be fetched before it is delivered (thin webhooks)."""
 
     external_id: str
-    version: Instant | None
+    version: Version | None
     dedupe_key: str
     topic: str
 
@@ -105,6 +112,9 @@ class Mapped:
 
     sale: Sale
     notes: tuple[Reason, ...] = ()
+    origins: tuple[str | None, ...] = ()
+    """For each line, where in the body the storefront's own line is that it was made from, a JSON pointer; ``None`` for
+    one of which that is not known. Empty: of none of them. Routing rules can look there (``item``, ``vendor``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +133,7 @@ class Source(Protocol):
         which no order could be read, so that it can be read again."""
         ...
 
-    def verify(self, headers: Headers, body: bytes, *, now: Instant) -> Authentic | Unauthentic:
+    def verify(self, headers: Headers, body: bytes, *, now: Instant) -> Authentic | Unauthentic | Greeting:
         """Is the body signed with one of the shop's secrets? Constant-time comparison, over the raw bytes."""
         ...
 

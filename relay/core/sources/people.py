@@ -1,10 +1,13 @@
 """Who bought and where it goes: addresses, e-mail and phone as a sale's columns."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from relay.core.sale import PHONE_MAX_CHARACTERS
+from relay.core.sale import PHONE_MAX_CHARACTERS, too_long_for_a_phone
 from relay.core.sources.findings import Findings, set_key
+
+_NO_DIGIT = re.compile(r"[^0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +61,12 @@ def email(found: Findings, pointer: str, candidates: Iterable[str | None], fallb
 
 
 def phone(found: Findings, pointer: str, candidates: Iterable[str | None]) -> str | None:
-    """The first number there is, unless Jetti does not take one of its length."""
-    number = next(filter(None, candidates), None)
+    """The first number there is, unless Jetti does not take one of its length. A sale has no more than one."""
+    numbers = [number for number in candidates if number]
+    number = numbers[0] if numbers else None
+    if len({_NO_DIGIT.sub("", given) for given in numbers}) > 1:
+        found.note(pointer, "the order has more than one phone number; a sale has one, and the first is sent")
     if number is not None and len(number) > PHONE_MAX_CHARACTERS:
-        found.note(
-            pointer, f"a phone number of {len(number)} characters is left out; Jetti takes {PHONE_MAX_CHARACTERS}"
-        )
+        found.note(pointer, too_long_for_a_phone(number))
         return None
     return number

@@ -12,7 +12,7 @@ from typing import Any
 from relay.core import exact, instant
 from relay.core import sale as sales
 from relay.core.sale import CancelReason, Reason
-from relay.core.sources import Mapped, Unmappable, lines, people
+from relay.core.sources import Mapped, Unmappable, lines, losses, people
 from relay.core.sources.amounts import ARITHMETIC, divided
 from relay.core.sources.bigcommerce.rules import BigCommerceRules
 from relay.core.sources.bigcommerce.shape import Address, Document, Head, Order, Product, date, opened, rows, whole
@@ -32,6 +32,8 @@ class _Mapping(Findings):
     document: Document
     order: Order
     rules: BigCommerceRules
+    origins: tuple[str | None, ...] = ()
+    """Where each line of the sale comes from."""
 
     def cost(self, pointer: str, part: object, name: str) -> Decimal:
         """A cost of the order or of an address, on the rules' side of the tax; what is not there is nothing."""
@@ -74,7 +76,7 @@ def _mapped(body: bytes, rules: BigCommerceRules, is_cancelled: Callable[[Head, 
     head = Head(order.id, order.status_id, order.is_deleted, payment_method=order.payment_method)
     if status is not None and is_cancelled(head, status):
         made = sales.cancelled(made, at=date(order.date_modified), reason=_CANCEL_REASONS.get(status, "other"))
-    return Mapped(made, tuple(mapping.notes))
+    return Mapped(made, tuple(mapping.notes), mapping.origins)
 
 
 def _payload(mapping: _Mapping, products: list[Product]) -> dict[str, object]:
@@ -163,6 +165,13 @@ def _tags(mapping: _Mapping) -> list[str] | None:
 
 def _note_what_is_left(mapping: _Mapping, products: list[Product]) -> None:
     order, rules = mapping.order, mapping.rules
+    losses.tax(mapping, "/order/total_tax", order.total_tax, rules.taxes)
+    if losses.is_some(order.refunded_amount):
+        message = "units that were refunded are taken off; amounts refunded beyond them are not"
+        mapping.note("/order/refunded_amount", message)
+    goods = any(str(product.type) not in _DIGITAL for product in products)
+    if goods and not mapping.document.shipping_addresses:
+        losses.address(mapping, "/shipping_addresses")
     paid_in, of_store = text(order.default_currency_code), text(order.store_default_currency_code)
     if paid_in and of_store and paid_in != of_store:
         mapping.note("/order/default_currency_code", f"amounts are in {paid_in}; the store's currency is {of_store}")
@@ -283,6 +292,7 @@ def _lines(
     if not chosen:
         mapping.refuse("/products", "the order has no lines to send")
     lines.tell_apart(mapping, ((f"/products/{i}/id", whole_id(product.id)) for i, product in kept))
+    mapping.origins = tuple(f"/products/{i}" for i, *_ in chosen)
     elsewhere = {whole_id(address.id): address for _, address in addresses[1:]}
     made, allocated = [], _NOTHING
     for i, product, quantity in chosen:

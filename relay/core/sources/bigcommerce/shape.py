@@ -91,6 +91,7 @@ class Order(msgspec.Struct, gc=False):
     gift_certificate_amount: Any = None
     store_credit_amount: Any = None
     total_tax: Any = None
+    refunded_amount: Any = None
     base_shipping_cost: Any = None
     shipping_cost_ex_tax: Any = None
     shipping_cost_inc_tax: Any = None

@@ -12,7 +12,7 @@ from decimal import Decimal
 from relay.core import exact, instant
 from relay.core import sale as sales
 from relay.core.sale import Reason
-from relay.core.sources import Mapped, Unmappable, amounts, lines, moment, people
+from relay.core.sources import Mapped, Unmappable, amounts, lines, losses, moment, people
 from relay.core.sources.amounts import ARITHMETIC, divided
 from relay.core.sources.elasticpath import shape
 from relay.core.sources.elasticpath.rules import ElasticPathRules
@@ -31,6 +31,8 @@ class _Mapping(Findings):
     order: Order
     items: list[Item]
     rules: ElasticPathRules
+    origins: tuple[str | None, ...] = ()
+    """Where each line of the sale comes from."""
 
     @property
     def prices(self) -> Prices:
@@ -96,7 +98,7 @@ def _mapped(body: bytes, topic: str, rules: ElasticPathRules) -> Mapped | Unmapp
         return Unmappable(made)
     if is_cancelled(mapping.order.status, mapping.order.payment, topic, rules):
         made = sales.cancelled(made, at=moment(mapping.timestamps.updated_at), reason="other")
-    return Mapped(made, tuple(mapping.notes))
+    return Mapped(made, tuple(mapping.notes), mapping.origins)
 
 
 def _opened(body: bytes, rules: ElasticPathRules) -> _Mapping | Reason:
@@ -124,6 +126,7 @@ def _payload(mapping: _Mapping) -> dict[str, object]:
     if external_id is None:
         mapping.refuse("/data/id", "expected the order's id of 1 to 255 printable characters")
     sorted_out = _sorted_out(mapping)
+    mapping.origins = tuple(mapping.root + pointer for pointer, _ in sorted_out.goods)
     items, discounts = _lines(mapping, external_id, sorted_out)
     payload: dict[str, object] = {
         "externalId": external_id,
@@ -135,7 +138,17 @@ def _payload(mapping: _Mapping) -> dict[str, object]:
         payload["shipping"] = shipping
     if lines.find_or_create(mapping, _ITEMS, rules, items):
         payload["options"] = {"findOrCreateChannelVariant": True}
+    _note_what_is_left(mapping)
     return payload
+
+
+def _note_what_is_left(mapping: _Mapping) -> None:
+    order, tax = mapping.order, mapping.prices.tax
+    losses.tax(mapping, "/data/meta/display_price/tax", None if tax is None else tax.amount, mapping.rules.taxes)
+    if text(order.payment) in ("refunded", "partially_refunded"):
+        mapping.note("/data/payment", "refunds are not taken off: the event says neither how much nor of which items")
+    if order.shipping_address is None:
+        losses.address(mapping, "/data/shipping_address")
 
 
 # The order

@@ -4,7 +4,7 @@ Where Shopify leaves a choice, :class:`ShopifyRules` has it; what a sale cannot 
 would make a wrong sale is a reason not to make one. Amounts are text in Shopify's JSON and stay exact.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 from relay.core import exact, instant
 from relay.core import sale as sales
 from relay.core.sale import CancelReason, Reason
-from relay.core.sources import Mapped, Unmappable, lines, moment, people
+from relay.core.sources import Mapped, Unmappable, lines, losses, moment, people
 from relay.core.sources.amounts import ARITHMETIC, divided
 from relay.core.sources.findings import AND_AGAIN, Findings, set_key
 from relay.core.sources.shopify.rules import ShopifyRules
@@ -45,6 +45,8 @@ class _Mapping(Findings):
     order: Order
     topic: str
     rules: ShopifyRules
+    origins: list[str | None] = field(default_factory=list)
+    """Where each line of the sale comes from."""
 
 
 def to_sale(body: bytes, topic: str, rules: ShopifyRules) -> Mapped | Unmappable:
@@ -74,7 +76,7 @@ def _mapped(body: bytes, topic: str, rules: ShopifyRules) -> Mapped | Unmappable
     made = sales.parse(payload)
     if isinstance(made, tuple):
         return Unmappable(made)
-    return Mapped(_with_cancellation(made, mapping), tuple(mapping.notes))
+    return Mapped(_with_cancellation(made, mapping), tuple(mapping.notes), tuple(mapping.origins))
 
 
 def _payload(mapping: _Mapping) -> dict[str, object]:
@@ -95,7 +97,7 @@ def _payload(mapping: _Mapping) -> dict[str, object]:
         payload["options"] = {"findOrCreateChannelVariant": True}
     if mapping.order.presentment_currency not in (None, order.currency) and rules.money == "shop":
         mapping.note("/presentment_currency", "the buyer paid in another currency; amounts are in the shop's currency")
-    _note_tips(mapping)
+    _note_what_is_left(mapping)
     return payload
 
 
@@ -118,6 +120,8 @@ def _sale_defaults(mapping: _Mapping, discounts: Decimal) -> dict[str, object]:
         "dateOrdered": None if (created := moment(order.created_at)) is None else instant.iso(created),
         "notes": _notes(mapping),
         "discounts": discounts or None,
+        "taxIncluded": True if order.taxes_included is True else None,
+        "tags": _tags(mapping),
         **_address("billing", order.billing_address, mapping),
         **_address("shipping", order.shipping_address, mapping),
     }
@@ -138,6 +142,12 @@ def _notes(mapping: _Mapping) -> str | None:
         )
         return note
     return "\n".join(filter(None, [note, *(f"{name}: {value}" for name, value in attributes)]))
+
+
+def _tags(mapping: _Mapping) -> list[str] | None:
+    """Shopify has them in one text, with commas between them."""
+    given = text(mapping.order.tags) if mapping.rules.tags else None
+    return [tag for part in (given or "").split(",") if (tag := part.strip())] or None
 
 
 def _address(kind: str, address: Address | None, mapping: _Mapping) -> dict[str, object]:
@@ -204,8 +214,9 @@ def _lines(mapping: _Mapping) -> tuple[list[dict[str, object]], Decimal]:
     for i, line, quantity in chosen:
         made, discount = _line(mapping, i, line, quantity)
         items.append(made)
+        mapping.origins.append(f"{mapping.root}/line_items/{i}")
         total = ARITHMETIC.add(total, discount)
-    return items, exact.canonical(total)
+    return items, exact.canonical(ARITHMETIC.add(total, _unallocated(mapping)))
 
 
 def _left_out(mapping: _Mapping, i: int, line: Line) -> bool:
@@ -241,7 +252,7 @@ def _line(mapping: _Mapping, i: int, line: Line, quantity: int) -> tuple[dict[st
             sku=text(line.sku),
             line_id=whole_id(line.id),
         ),
-        "properties": _properties(mapping, pointer, line.properties) or None,
+        "properties": [{"key": name, "value": value} for name, value in _pairs(line.properties)] or None,
         "orderRouting": "ignore" if line.gift_card is True and mapping.rules.gift_cards == "unrouted" else None,
     }
     if made["externalId"] is None:
@@ -249,17 +260,6 @@ def _line(mapping: _Mapping, i: int, line: Line, quantity: int) -> tuple[dict[st
     if line.duties:
         mapping.note(f"{pointer}/duties", "a sale has no place for duties; they are not sent")
     return {name: value for name, value in made.items() if value is not None}, discount
-
-
-def _properties(mapping: _Mapping, pointer: str, given: object) -> list[dict[str, str]]:
-    pairs = _pairs(given)
-    shown = [(name, value) for name, value in pairs if mapping.rules.hidden_properties or not name.startswith("_")]
-    if len(shown) < len(pairs):
-        count = len(pairs) - len(shown)
-        mapping.note(
-            f"{pointer}/properties", f"{count} hidden properties are left out; hidden_properties = true sends them"
-        )
-    return [{"key": name, "value": value} for name, value in shown]
 
 
 def _shipping(mapping: _Mapping) -> list[dict[str, object]]:
@@ -270,6 +270,9 @@ def _shipping(mapping: _Mapping) -> list[dict[str, object]]:
         # After discounts where the API version has it.
         name = "price" if line.discounted_price is None else "discounted_price"
         price = _amount(mapping, f"/shipping_lines/{i}/{name}", getattr(line, name), getattr(line, f"{name}_set"))
+        if name == "price" and price is not None and line.discount_allocations:
+            off = _allocated(mapping, f"/shipping_lines/{i}", line.discount_allocations)
+            price = exact.canonical(max(Decimal(0), ARITHMETIC.subtract(price, off)))
         level = mapping.rules.service_level
         fields: dict[str, object] = {
             "code": text(line.code),
@@ -310,6 +313,16 @@ def _price(mapping: _Mapping, pointer: str, line: Line, quantity: int) -> tuple[
     return net, Decimal(0)
 
 
+def _unallocated(mapping: _Mapping) -> Decimal:
+    """The order's discounts where no line says its share of them, as in API versions before allocations."""
+    order = mapping.order
+    shares = [line.discount_allocations for line in (*(order.line_items or ()), *(order.shipping_lines or ()))]
+    if any(shares) or not losses.is_some(order.total_discounts):
+        return Decimal(0)
+    mapping.note("/total_discounts", "no line says its share of the discounts; their sum is sent for the whole order")
+    return _amount(mapping, "/total_discounts", order.total_discounts, order.total_discounts_set) or Decimal(0)
+
+
 def _allocated(mapping: _Mapping, pointer: str, allocations: list[Allocation]) -> Decimal:
     total = Decimal(0)
     for n, allocation in enumerate(allocations):
@@ -330,10 +343,41 @@ def _amount(mapping: _Mapping, pointer: str, plain: object, both: msgspec.Raw | 
     return mapping.money(pointer, plain)
 
 
-def _note_tips(mapping: _Mapping) -> None:
-    tips = text(mapping.order.total_tip_received)
-    if tips is not None and tips.strip("0.") and not any(note.message.startswith("a tip") for note in mapping.notes):
+def _note_what_is_left(mapping: _Mapping) -> None:
+    """Money that has no place in a sale, and goods that have none to go to."""
+    order = mapping.order
+    losses.tax(mapping, "/total_tax", order.total_tax, mapping.rules.taxes)
+    told = any(note.message.startswith("a tip") for note in mapping.notes)
+    sent = mapping.rules.tips == "send" and any(line.tip is not None for line in order.line_items or ())
+    if losses.is_some(order.total_tip_received) and not told and not sent:
         mapping.note("/total_tip_received", "a sale has no place for tips; they are not sent")
+    for what, words in (("duties", "duties"), ("additional_fees", "additional fees")):
+        for name in (f"current_total_{what}_set", f"original_total_{what}_set"):
+            if (given := getattr(order, name)) is not None:
+                if losses.is_some(_of_shop(given)):
+                    mapping.note(f"/{name}", f"a sale has no place for {words}; they are not sent")
+                break
+    names = order.payment_gateway_names if isinstance(order.payment_gateway_names, list) else []
+    if {"gift_card", "shopify_store_credit"} & {name for name in names if isinstance(name, str)}:
+        mapping.note("/payment_gateway_names", "paid with a gift card or store credit: a payment, and not sent")
+    _note_refunds(mapping)
+    shipped = any(line.requires_shipping is True for line in order.line_items or ())
+    if shipped and order.shipping_address is None:
+        losses.address(mapping, "/shipping_address")
+
+
+def _note_refunds(mapping: _Mapping) -> None:
+    refunds, given = mapping.order.refunds or [], mapping.order.line_items or []
+    if any(refund.order_adjustments or (refund.transactions and not refund.refund_line_items) for refund in refunds):
+        mapping.note("/refunds", "amounts refunded for no line (shipping, goodwill) are not taken off")
+    if any(refund.refund_line_items for refund in refunds) and any(line.current_quantity is None for line in given):
+        where = "the webhook's API version has no current_quantity"
+        mapping.note("/refunds", f"refunded units are not taken off: {where}; take a newer one")
+
+
+def _of_shop(both: object) -> object:
+    shop = both.get("shop_money") if isinstance(both, dict) else None
+    return shop.get("amount") if isinstance(shop, dict) else None
 
 
 # Values

@@ -37,7 +37,7 @@ class ShopifyRules:
     """Put an address's company, for which a sale has no column, in front of its second line."""
     service_level: Literal["none", "code", "source", "carrier_identifier"] = "none"
     """Which field of a shipping line is its ``serviceLevel``; Shopify has none that means it."""
-    hidden_properties: bool = False
-    """Send item properties whose name starts with an underscore, which storefronts hide by convention."""
+    tags: bool = False
+    """Send the order's tags. Not by default: apps write them all the time, and each change is an update then."""
     note_attributes: bool = False
     """Append the order's additional details to its notes, a line each."""

@@ -74,6 +74,7 @@ class Line(msgspec.Struct, gc=False):
     taxable: Any = None
     variant_id: Any = None
     sku: Any = None
+    requires_shipping: Any = None
     properties: Any = None
     gift_card: Any = None
     tip: Any = None
@@ -93,6 +94,15 @@ class ShippingLine(msgspec.Struct, gc=False):
     discounted_price: Any = None
     discounted_price_set: msgspec.Raw | UnsetType = UNSET
     is_removed: Any = None
+    discount_allocations: list[Allocation] | None = None
+
+
+class Refund(msgspec.Struct, gc=False):
+    """A refund: of lines, whose quantities say so, and of amounts that belong to no line."""
+
+    order_adjustments: Any = None
+    refund_line_items: Any = None
+    transactions: Any = None
 
 
 class Order(msgspec.Struct, gc=False):
@@ -116,6 +126,15 @@ class Order(msgspec.Struct, gc=False):
     total_tax: Any = None
     total_tax_set: msgspec.Raw | UnsetType = UNSET
     total_tip_received: Any = None
+    total_discounts: Any = None
+    total_discounts_set: msgspec.Raw | UnsetType = UNSET
+    current_total_duties_set: Any = None
+    original_total_duties_set: Any = None
+    current_total_additional_fees_set: Any = None
+    original_total_additional_fees_set: Any = None
+    payment_gateway_names: Any = None
+    tags: Any = None
+    refunds: list[Refund] | None = None
     customer: Customer | None = None
     billing_address: Address | None = None
     shipping_address: Address | None = None

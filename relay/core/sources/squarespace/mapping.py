@@ -11,7 +11,7 @@ from typing import Any
 from relay.core import exact, instant
 from relay.core import sale as sales
 from relay.core.sale import Reason
-from relay.core.sources import Mapped, Unmappable, lines, moment, people
+from relay.core.sources import Mapped, Unmappable, lines, losses, moment, people
 from relay.core.sources.amounts import ARITHMETIC
 from relay.core.sources.findings import Findings
 from relay.core.sources.squarespace.rules import SquarespaceRules
@@ -28,6 +28,8 @@ class _Mapping(Findings):
 
     order: Order
     rules: SquarespaceRules
+    origins: tuple[str | None, ...] = ()
+    """Where each line of the sale comes from."""
 
     def total(self, pointer: str, amount: Money | None) -> Decimal:
         """An amount that may be missing."""
@@ -60,7 +62,7 @@ def _mapped(body: bytes, rules: SquarespaceRules) -> Mapped | Unmappable:
         return Unmappable(made)
     if is_cancelled(order):
         made = sales.cancelled(made, at=moment(order.modified_on), reason="other")
-    return Mapped(made, tuple(mapping.notes))
+    return Mapped(made, tuple(mapping.notes), mapping.origins)
 
 
 def _payload(mapping: _Mapping) -> dict[str, object]:
@@ -79,6 +81,8 @@ def _payload(mapping: _Mapping) -> dict[str, object]:
         payload["shipping"] = shipping
     if lines.find_or_create(mapping, "/lineItems", mapping.rules, items):
         payload["options"] = {"findOrCreateChannelVariant": True}
+    tax = order.tax_total
+    losses.tax(mapping, "/taxTotal", None if tax is None else tax.value, mapping.rules.taxes)
     if mapping.total("/refundedTotal", order.refunded_total):
         mapping.note("/refundedTotal", "refunds are not taken off: Squarespace says how much, but not of which lines")
     return payload
@@ -184,8 +188,9 @@ def _lines(mapping: _Mapping) -> list[dict[str, object]]:
     if not kept:
         mapping.refuse("/lineItems", "the order has no lines to send")
     if any(_is_physical(line) for _, line in kept) and mapping.order.shipping_address is None:
-        mapping.note("/shippingAddress", "the order has goods and no shipping address")
+        losses.address(mapping, "/shippingAddress")
     lines.tell_apart(mapping, ((f"/lineItems/{i}/id", sales.identifier(line.id)) for i, line in kept))
+    mapping.origins = tuple(f"/lineItems/{i}" for i, _ in kept)
     return [_line(mapping, f"/lineItems/{i}", line) for i, line in kept]
 
 

@@ -30,6 +30,7 @@ from relay.core.signature import hmac_sha256
 from relay.core.sources import (
     Authentic,
     Cancel,
+    Greeting,
     Headers,
     Identified,
     Ignore,
@@ -99,17 +100,17 @@ class WooCommerce:
         """The topic, and what tells the ping; not the signature, and no shop's address."""
         return _READS
 
-    def verify(self, headers: Headers, body: bytes, *, now: Instant) -> Authentic | Unauthentic:
+    def verify(self, headers: Headers, body: bytes, *, now: Instant) -> Authentic | Unauthentic | Greeting:
         """Base64 of HMAC-SHA256 over the raw body, compared in constant time.
 
         The ping is not signed, and WooCommerce does not activate a webhook whose ping is refused. So exactly the ping,
-        a form of nothing but the webhook's number, is let in: whoever sends it, there is nothing in it to believe, and
-        :meth:`identify` ignores it.
+        a form of nothing but the webhook's number, is answered 200: whoever sends it, there is nothing in it to
+        believe, and nothing of it is kept, however often it comes.
         """
         given = headers.get(_SIGNATURE)
         if not given:
             if _is_ping(headers, body):
-                return Authentic()
+                return Greeting(_WHY_PING)
             return Unauthentic(f"the header {_SIGNATURE} is missing")
         if not body:
             return Unauthentic("the body is empty; WooCommerce signs none such")
@@ -128,7 +129,7 @@ class WooCommerce:
     def identify(self, headers: Headers, body: bytes, *, now: Instant) -> Identified:
         """Which order, which state of it. A few microseconds beyond the partial decoding; never raises."""
         if _is_ping(headers, body):
-            return Ignore(_WHY_PING, f"ping:{now}", "ping")
+            return Ignore(_WHY_PING, "ping", "ping")  # a signed one, which WooCommerce does not send
         topic = _topic(headers)
         if topic and not topic.startswith("order."):
             reason = f"{topic}: a topic that is not about orders; delete its webhook to save the traffic"

@@ -13,8 +13,8 @@ from typing import Any
 from relay.core import exact, instant
 from relay.core import sale as sales
 from relay.core.sale import CancelReason, Reason
-from relay.core.sources import Mapped, Unmappable, lines, moment, people
-from relay.core.sources.amounts import ARITHMETIC, divided
+from relay.core.sources import Mapped, Unmappable, lines, losses, moment, people
+from relay.core.sources.amounts import ARITHMETIC, decimals, divided
 from relay.core.sources.findings import AND_AGAIN, Findings, set_key
 from relay.core.sources.values import text, whole_id, written
 from relay.core.sources.woocommerce.rules import WooRules
@@ -32,6 +32,8 @@ class _Mapping(Findings):
 
     order: Order
     rules: WooRules
+    origins: list[str | None] = field(default_factory=list)
+    """Where each line of the sale comes from."""
 
     def amount(self, pointer: str, value: object, tax: object = None) -> Decimal | None:
         """An amount, with its tax where the rules say so."""
@@ -47,6 +49,7 @@ class _Fees:
     """An order's fees, as what the rules make of them: lines, shipping lines or, where they are negative, discounts."""
 
     items: list[dict[str, object]] = field(default_factory=list)
+    origins: list[str | None] = field(default_factory=list)
     shipping: list[dict[str, object]] = field(default_factory=list)
     discounts: Decimal = _NOTHING
 
@@ -80,7 +83,7 @@ def _mapped(body: bytes, rules: WooRules) -> Mapped | Unmappable:
     if state in rules.cancelled_statuses:
         at, reason = moment(order.date_modified_gmt), _CANCEL_REASONS.get(state, "other")
         made = sales.cancelled(made, at=at, reason=reason)
-    return Mapped(made, tuple(mapping.notes))
+    return Mapped(made, tuple(mapping.notes), tuple(mapping.origins))
 
 
 def _payload(mapping: _Mapping) -> dict[str, object]:
@@ -113,10 +116,30 @@ def _check_currency(mapping: _Mapping) -> None:
 
 def _note_what_is_left(mapping: _Mapping) -> None:
     order = mapping.order
+    losses.tax(mapping, "/total_tax", order.total_tax, mapping.rules.taxes)
+    _note_what_is_missing_from_the_total(mapping)
     if isinstance(order.refunds, list) and order.refunds:
         mapping.note("/refunds", "refunds are not taken off: WooCommerce says how much, but not of which lines")
     if isinstance(order.coupon_lines, list) and order.coupon_lines:
         mapping.note("/coupon_lines", "a sale has no place for coupon codes; what they take off is in the amounts")
+
+
+def _note_what_is_missing_from_the_total(mapping: _Mapping) -> None:
+    """Gift cards, store credit and whatever else a plugin takes off or puts on are in the order's total alone."""
+    order = mapping.order
+    amounts = [line.total for _, line in entries(order.line_items)]
+    amounts += [line.total for _, line in entries(order.shipping_lines)]
+    amounts += [fee.total for _, fee in entries(order.fee_lines)]
+    try:
+        total = exact.decimal(order.total)
+        parts = [exact.decimal(amount) for amount in (*amounts, order.total_tax) if not _is_blank(amount)]
+    except ValueError:
+        return  # a wrong amount has its reason, and without a total there is nothing to compare
+    sum_of_parts = exact.canonical(sum(parts, _NOTHING))
+    cent = Decimal(1).scaleb(-decimals(text(order.currency) or ""))
+    if abs(sum_of_parts - total) > cent * len(parts):  # less is rounding: WooCommerce keeps parts of a cent in lines
+        found = f"the order's total is {total}, and its lines, shipping, fees and tax come to {sum_of_parts}"
+        mapping.note("/total", f"{found}: the difference (a gift card, store credit, a plugin) is not sent")
 
 
 # The order
@@ -150,6 +173,8 @@ def _addresses(mapping: _Mapping) -> dict[str, object]:
             "/shipping", 'the shipping address is blank; the billing address is sent (empty_shipping = "billing")'
         )
         shipping, where = billing, "/billing/company"
+    elif _is_nowhere(shipping):
+        mapping.note("/shipping", "the shipping address is blank, and none is made up; see empty_shipping")
     in_line_two = rules.company_in_line_two
     columns = people.columns("billing", billing, mapping, "/billing/company", company_in_line_two=in_line_two)
     return columns | people.columns("shipping", shipping, mapping, where, company_in_line_two=in_line_two)
@@ -209,7 +234,9 @@ def _lines(mapping: _Mapping, fees: _Fees) -> tuple[list[dict[str, object]], Dec
     for pointer, line in chosen:
         made, discount = _line(mapping, pointer, line)
         items.append(made)
+        mapping.origins.append(pointer)
         total = ARITHMETIC.add(total, discount)
+    mapping.origins += fees.origins
     return [*items, *fees.items], exact.canonical(total)
 
 
@@ -238,7 +265,7 @@ def _is_part_of_another(line: Line) -> bool:
 def _line(mapping: _Mapping, pointer: str, line: Line) -> tuple[dict[str, object], Decimal]:
     quantity, fraction = _quantity(mapping, pointer, line)
     price, discount = _price(mapping, pointer, line, quantity)
-    properties = _properties(mapping, pointer, line)
+    properties = _properties(mapping, line)
     if fraction is not None:
         properties.append({"key": "quantity", "value": fraction})
     made: dict[str, object] = {
@@ -284,23 +311,18 @@ def _is_taxed(line: Line) -> bool:
     return not _is_nothing(line.total_tax) or (isinstance(line.taxes, list) and bool(line.taxes))
 
 
-def _properties(mapping: _Mapping, pointer: str, line: Line) -> list[dict[str, str]]:
-    rules, hidden, made = mapping.rules, 0, []
+def _properties(mapping: _Mapping, line: Line) -> list[dict[str, str]]:
+    """What is hidden has its own key: whether it is sent is decided when the lines are routed."""
+    made: list[dict[str, str]] = []
     for entry in _metadata(line):
         key, value = text(entry.get("key")), entry.get("value")
-        if key is not None and key.startswith("_") and not rules.hidden_properties:
-            hidden += 1
-            continue
-        if rules.properties == "display":
+        if mapping.rules.properties == "display" and not (key or "").startswith("_"):
             shown = entry.get("display_value")
             key, value = _shown(entry.get("display_key")) or key, value if shown is None else shown
         if key is not None:
             made.append(
                 {"key": key, "value": html.unescape(written(value)) if isinstance(value, str) else written(value)}
             )
-    if hidden:
-        where = f"{pointer}/meta_data"
-        mapping.note(where, f"{hidden} hidden properties are left out; hidden_properties = true sends them")
     return made
 
 
@@ -390,6 +412,7 @@ def _fees(mapping: _Mapping) -> _Fees:
             made.discounts = ARITHMETIC.subtract(made.discounts, amount)
         elif rules.fees == "line":
             made.items.append(_fee_line(mapping, pointer, fee, name, amount))
+            made.origins.append(pointer)
         else:
             mapping.note(pointer, 'a fee is sent as a shipping line; fees = "line" and fee_sku make it a line')
             made.shipping.append({"code": "fee", "name": name, "price": amount})

@@ -50,5 +50,3 @@ class WooRules:
     """Which field of a shipping line is its ``serviceLevel``; WooCommerce has none that means it."""
     properties: Literal["display", "raw"] = "display"
     """Item metadata as the shop shows it (``Color: Black``), or as it is kept (``pa_color: black``)."""
-    hidden_properties: bool = False
-    """Send item metadata whose key starts with an underscore, which WooCommerce hides."""

@@ -77,6 +77,7 @@ class Order(msgspec.Struct, gc=False):
     currency: Any = None
     date_created_gmt: Any = None
     date_modified_gmt: Any = None
+    total: Any = None
     total_tax: Any = None
     customer_note: Any = None
     billing: Contact | list[Any] | None = None
