@@ -885,3 +885,12 @@ def test_no_headers_however_mangled_raise(headers: dict[str, str], body: bytes) 
     shop = BigCommerce(("hush",), client_secrets=("s",))
     assert isinstance(shop.verify(CIMultiDict(headers), body, now=NOW), Authentic | Unauthentic)
     assert shop.identify(CIMultiDict(headers), body, now=NOW).dedupe_key
+
+
+def test_refunds_beyond_units_and_goods_with_nowhere_to_go_are_noted() -> None:
+    assert "/order/refunded_amount" in noted(order(refunded_amount="5.0000"))
+    assert "/order/refunded_amount" not in noted(order(refunded_amount="0.0000"))
+    assert "/order/total_tax" not in noted(order(), BigCommerceRules(taxes="send"))
+    nowhere = document(order=DOCUMENT["order"] | {"shipping_address_count": 0}, shipping_addresses=[])
+    assert "/shipping_addresses" in noted(nowhere)
+    assert len(mapped(document()).origins) == len(mapped(document()).sale.line_items)

@@ -27,7 +27,7 @@ from relay import config
 from relay.app import maker_of
 from relay.cli import app
 from relay.clock import SystemClock
-from relay.config import Settings
+from relay.config import Settings, keys
 from relay.core.delivery import State
 from relay.core.mapping import Made
 from relay.core.order import Disposition
@@ -535,6 +535,46 @@ def test_what_an_own_checkout_sends_becomes_a_sale(place: tuple[Place, ExitStack
     answer = json.loads(here.run("export SECRET=own-secret", sends))
     assert (answer["status"], answer["order"]) == ("queued", "8001")
     asyncio.run(until_sold(here.moved["http://127.0.0.1:8090"], "8001"))
+
+
+@pytest.mark.parametrize(
+    ("page", "external_id"),
+    [("connect-shopify", "5001"), ("connect-woocommerce", "2001"), ("connect-elastic-path", "ep-2001")],
+)
+def test_a_storefront_can_be_tried_as_its_page_says(
+    page: str, external_id: str, place: tuple[Place, ExitStack]
+) -> None:
+    here, stack = place
+    shown = blocks(ROOT / f"docs/how-to/{page}.md")
+    configuration, sandboxed = [tomllib.loads(block.text) for block in shown if block.language == "toml"][:2]
+    whole = merged(configuration, sandboxed)
+    url = here.moved["http://127.0.0.1:8090"]
+    whole["channels"]["main"]["async_url"] = whole["channels"]["main"]["async_url"].replace(
+        "http://127.0.0.1:8090", url
+    )
+    (name,) = whole["storefronts"]
+    whole["storefronts"][name]["secrets"] = ["hush"]
+    for table, variable in (
+        (whole["storefronts"][name], f"STOREFRONTS__{name}"),
+        (whole["channels"]["main"], "CHANNELS__MAIN"),
+    ):
+        for key, value in table.items():
+            here.environ[f"RELAY_{variable}__{key}".upper()] = value if isinstance(value, str) else json.dumps(value)
+    (here.folder / "config.toml").write_text("")
+    relay = stack.enter_context(started(here.folder, here.environ, "serve", "--config", "config.toml"))
+    (sends,) = [block.text for block in shown if "order-relay send" in block.text]
+    said = here.run(sends.replace("order-relay send", f"order-relay send --to {relay['public']}"))
+    assert f"order {external_id}, revision 1" in said
+    assert said.startswith("queued")
+    asyncio.run(until_sold(url, external_id))
+
+
+def test_the_table_of_features_names_keys_that_there_are() -> None:
+    page = (ROOT / "docs/reference/features.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z_]+)` = ", page)) | set(re.findall(r"`([a-z_]+) = ", page))
+    known = {key.name.rpartition(".")[2] for key in keys()}
+    assert len(named) > 25
+    assert named - known - {"removed_units"} == set()
 
 
 def test_what_the_public_library_signs_becomes_a_sale(place: tuple[Place, ExitStack]) -> None:

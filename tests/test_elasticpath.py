@@ -879,3 +879,12 @@ def test_nesting_at_any_depth_is_an_outcome(levels: int) -> None:
     ):
         name = place.partition(b":")[0]
         _never_raises(event().replace(place, name + b": " + deep, 1), {}, SENT_ANYWAY)
+
+
+def test_refunds_taxes_and_goods_with_nowhere_to_go_are_noted() -> None:
+    for payment in ("refunded", "partially_refunded"):
+        assert "/payload/data/payment" in noted(order(payment=payment))
+    assert "/payload/data/payment" not in noted(order(payment="paid"))
+    assert "/payload/data/shipping_address" in noted(order(shipping_address=None))
+    assert "/payload/data/meta/display_price/tax" not in noted(order(), ElasticPathRules(taxes="send"))
+    assert len(mapped(order()).origins) == len(mapped(order()).sale.line_items)

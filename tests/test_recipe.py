@@ -846,3 +846,30 @@ def test_the_list_of_what_is_left_out_is_bounded() -> None:
     assert len(not_read(body(document), RECIPE)) == 200
     assert len(not_read(body(document), RECIPE, limit=3)) == 3
     assert not_read(b"{", RECIPE) == ()
+
+
+def test_a_phone_number_that_is_too_long_for_jetti_is_left_out_with_a_note_and_keeps_no_order() -> None:
+    recipe = compile_recipe({
+        "external_id": "id", "customer": {"email": "mail", "phone": "tel"},
+        "line_items": {"each": "lines", "externalId": "id", "price": "price", "quantity": "qty", "sku": "sku"},
+    })  # fmt: skip
+    lines = [{"id": 1, "price": 5, "qty": 1, "sku": "S"}, {"id": 2, "price": 5, "qty": 1, "sku": "S"}]
+    body = {"id": 7, "mail": "ada@buyer.example", "tel": "0" * 31, "lines": lines}
+    made = recipe.make(body)
+    assert isinstance(made, Mapped)
+    assert made.sale.customer.phone is None
+    assert [(note.pointer, "31 characters" in note.message) for note in made.notes] == [("/tel", True)]
+    assert made.origins == ("/lines/0", "/lines/1")
+    kept = recipe.make(body | {"tel": "0" * 30})
+    assert isinstance(kept, Mapped)
+    assert (kept.sale.customer.phone, kept.notes) == ("0" * 30, ())
+
+
+def test_a_version_is_a_time_or_a_number_and_never_both() -> None:
+    table = {
+        "external_id": "id", "customer": {"email": "mail"}, "version": "at", "sequence": "n",
+        "line_items": {"each": "lines", "externalId": "id", "price": "price", "quantity": "qty", "sku": "sku"},
+    }  # fmt: skip
+    with pytest.raises(RecipeError) as raised:
+        compile_recipe(table)
+    assert [fault.key for fault in raised.value.faults] == ["mapping.sequence"]

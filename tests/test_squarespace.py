@@ -515,3 +515,9 @@ def test_no_bytes_however_mangled_raise(at: int, length: int, put: bytes, rules:
 def test_no_signature_however_mangled_raises(given_signature: str, body: bytes) -> None:
     headers = CIMultiDict({"Squarespace-Signature": given_signature})
     assert isinstance(SITE.verify(headers, body, now=NOW), Authentic | Unauthentic)
+
+
+def test_the_tax_that_is_left_to_jetti_is_noted_and_each_line_says_where_it_comes_from() -> None:
+    assert "/taxTotal" in noted(order())
+    assert "/taxTotal" not in noted(order(), SquarespaceRules(taxes="send"))
+    assert len(mapped(order()).origins) == len(mapped(order()).sale.line_items)

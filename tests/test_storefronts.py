@@ -4,7 +4,7 @@ import base64
 import hmac
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -15,6 +15,7 @@ from standardwebhooks.webhooks import Webhook
 
 from relay.clock import SystemClock
 from relay.core import instant
+from relay.core import version as versions
 from relay.core.delivery import State
 from relay.core.events import AttemptMade
 from relay.core.mapping import Maker
@@ -226,6 +227,70 @@ async def test_whatever_order_webhooks_come_in_the_newest_state_is_what_jetti_ha
         sent = sales_at(imitated, kind.external_id(2))
 
     assert ["minute 7" in json.dumps(sale) for sale in sent] == [True]
+
+
+def of_year(kind: Kind, year: bytes) -> Kind:
+    """The same storefront, with its clock in another year."""
+
+    def body(number: int, minute: int, cancelled: bool) -> bytes:
+        return kind.body(number, minute, cancelled).replace(b"2026-11-21T", year + b"-11-21T")
+
+    return replace(kind, body=body)
+
+
+@pytest.mark.parametrize("year", [b"1999", b"2199"])
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+async def test_a_shop_whose_clock_is_wrong_loses_no_update(kind: Kind, year: bytes, tmp_path: Path) -> None:
+    async with running(tmp_path, kind) as (relay, imitated), Shop(relay.public_url) as shop:
+        sender = Sender(shop, of_year(kind, year))
+        answers = [await sender.send(1, minute) for minute in (1, 2, 1)]
+        await relay.happenings.until(
+            lambda: any("minute 2" in json.dumps(sale) for sale in sales_at(imitated, kind.external_id(1)))
+        )
+    assert [answer.json["status"] in ("queued", "merged") for answer in answers[:2]] == [True, True]
+    assert answers[2].json["status"] in ("stale", "duplicate")
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+async def test_of_two_states_of_one_instant_the_later_to_arrive_is_what_jetti_has(kind: Kind, tmp_path: Path) -> None:
+    def body(number: int, minute: int, cancelled: bool) -> bytes:
+        """Of one instant, whatever the minute; an event's own id stays another."""
+        return kind.body(number, minute, cancelled).replace(at(minute).encode(), at(30).encode())
+
+    async with running(tmp_path, kind) as (relay, imitated), Shop(relay.public_url) as shop:
+        sender = Sender(shop, replace(kind, body=body))
+        answers = [await sender.send(1, minute) for minute in (5, 4)]
+        await relay.happenings.until(
+            lambda: any("minute 4" in json.dumps(sale) for sale in sales_at(imitated, kind.external_id(1)))
+        )
+    assert [answer.json["status"] in ("queued", "merged") for answer in answers] == [True, True]
+
+
+async def test_a_number_that_only_grows_decides_and_a_change_from_time_to_number_loses_nothing(tmp_path: Path) -> None:
+    timed = KINDS["hmac"]
+    mapping = {key: value for key, value in MAPPING.items() if key != "version"} | {"sequence": "order.revision"}
+
+    def body(number: int, revision: int, cancelled: bool) -> bytes:
+        order = json.loads(own_body(number, revision, cancelled))
+        order["order"]["revision"] = revision
+        return json.dumps(order).encode()
+
+    async with running(tmp_path, timed) as (relay, _), Shop(relay.public_url) as shop:
+        assert (await Sender(shop, timed).send(1, 50)).json["status"] == "queued"
+        await delivered(relay, 1)
+    numbered = replace(timed, body=body)
+    async with running(tmp_path, numbered, mapping=mapping) as (relay, imitated), Shop(relay.public_url) as shop:
+        sender = Sender(shop, numbered)
+        answers = [await sender.send(1, revision) for revision in (7, 6)]
+        gone = await sender.send(1, 9, cancelled=True)
+        await relay.happenings.until(
+            lambda: any(sale["saleDefaults"].get("cancelled") for sale in sales_at(imitated, "1"))
+        )
+        (order,) = await relay.store.find("1")
+    assert [answer.json["status"] for answer in answers] == ["queued", "stale"]
+    assert gone.json["status"] in ("queued", "merged")
+    assert order.version == versions.of_sequence(9)
+    assert abs((order.cancelled_at or 0) - SystemClock().now()) < 600 * instant.SECOND, "a number is no time"
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
