@@ -388,7 +388,6 @@ SUBJECTS: dict[str, Subject] = {
                         currency="EUR",
                         empty_shipping="billing",
                         properties="raw",
-                        hidden_properties=True,
                         fees="shipping",
                     ),
                 ),
