@@ -319,6 +319,11 @@ def _unallocated(mapping: _Mapping) -> Decimal:
     shares = [line.discount_allocations for line in (*(order.line_items or ()), *(order.shipping_lines or ()))]
     if any(shares) or not losses.is_some(order.total_discounts):
         return Decimal(0)
+    try:
+        exact.money(order.total_discounts)
+    except ValueError:
+        mapping.note("/total_discounts", "no amount, and no line says its share of it; it is not sent")
+        return Decimal(0)
     mapping.note("/total_discounts", "no line says its share of the discounts; their sum is sent for the whole order")
     return _amount(mapping, "/total_discounts", order.total_discounts, order.total_discounts_set) or Decimal(0)
 
