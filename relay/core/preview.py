@@ -14,6 +14,7 @@ from multidict import CIMultiDict
 
 from relay.core import instant
 from relay.core import sale as sales
+from relay.core import version as versions
 from relay.core.delivery import HeadStarts, Lane
 from relay.core.instant import Instant
 from relay.core.loss import Losses, losses
@@ -27,6 +28,7 @@ from relay.core.sources import (
     Authentic,
     Cancel,
     Fetch,
+    Greeting,
     Headers,
     Identified,
     Ignore,
@@ -263,6 +265,8 @@ def _signature(source: Source, headers: Headers, body: bytes, now: Instant) -> t
     verdict, without = (source.verify(given, body, now=now) for given in (headers, nothing))
     if isinstance(verdict, Authentic):
         return Signature.VERIFIED, "it is the storefront's"
+    if isinstance(verdict, Greeting):
+        return Signature.NOT_GIVEN, verdict.words
     return (Signature.NOT_GIVEN if verdict == without else Signature.WRONG), verdict.reason
 
 
@@ -312,7 +316,7 @@ def _event(identified: Identified, by: DedupeBy | None) -> dict[str, object]:
         "topic": identified.topic,
         "order": getattr(about, "external_id", None),
         "reference": getattr(about, "reference", None),
-        "version": None if version is None else instant.iso(version),
+        "version": None if version is None else versions.shown(version),
         "whole": about.complete if isinstance(about, Cancel) else None,
         "created_at": None if created_at is None else instant.iso(created_at),
         "dedupe_key": identified.dedupe_key,
