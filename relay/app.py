@@ -25,7 +25,7 @@ from relay.core.preview import Previewer
 from relay.core.sources import Source
 from relay.desk import Desk
 from relay.destination import Destination, Endpoint, async_headers, session, sync_headers
-from relay.dispatch import Channel, Dispatcher
+from relay.dispatch import Channel, Delivering, Dispatcher
 from relay.guard import Gate, Guard, Room
 from relay.housekeeping import Housekeeper, Retention
 from relay.ingest import Door, Ingest, Limits
@@ -314,7 +314,7 @@ async def _dispatcher(
     connections = await stack.enter_async_context(session(channel.in_flight_max))
     known = Secrets(settings.webhook_hash, settings.token)
     wire = Destination(_endpoint(settings, known), connections, clock, partial(_endpoint_again, name, settings))
-    return Dispatcher(channel, store, makers.get, wire, clock, observe, random.random)
+    return Dispatcher(channel, store, Delivering(store, makers.get, wire), clock, observe, random.random)
 
 
 def _endpoint_again(name: str, settings: ChannelSettings) -> Endpoint:

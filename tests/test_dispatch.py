@@ -21,7 +21,7 @@ from relay.core.retry import RetryPolicy
 from relay.core.sale import Reason
 from relay.core.sources import Mapped, Unmappable, Upsert
 from relay.core.sources.native import Native
-from relay.dispatch import Channel, Dispatcher
+from relay.dispatch import Channel, Delivering, Dispatcher
 from relay.store import Receipt, Revival, Settled, Settlement, StoreFailed, Taken
 from relay.store.memory import MemoryStore
 from tests.builders import CHANNEL_WRONG, FAILED, NOW, REFUSED, SENT, THROTTLED
@@ -76,7 +76,12 @@ class Bench:
         self.clock = LoopClock()
         self.started = self.clock.monotonic()
         self.dispatcher = Dispatcher(
-            self.channel, self.store, lambda _: self.maker, self, self.clock, self.happenings, lambda: self.jitter
+            self.channel,
+            self.store,
+            Delivering(self.store, lambda _: self.maker, self),
+            self.clock,
+            self.happenings,
+            lambda: self.jitter,
         )
         self._running = asyncio.create_task(self.dispatcher.run())
         await self.clock.sleep(1.5 * self.channel.pace.spacing_s(self.channel.mode))  # until the first permit is there

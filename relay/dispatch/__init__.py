@@ -1,14 +1,14 @@
-"""One loop per channel: wait for the permit, choose the most urgent delivery, send it, record what came of it.
+"""One loop per channel: wait for the permit, choose the most urgent order, do the channel's errand with it, record what
+came of it. What is sent where (a sale to Jetti, say) only the errand knows.
 
 Permit first, choice second. Taken the other way round, an update that is already out of the queue would block a
 checkout that arrives a moment later.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from math import ceil
-from typing import Protocol
 
 from relay.clock import Clock
 from relay.core import instant
@@ -17,14 +17,15 @@ from relay.core.condition import Condition
 from relay.core.delivery import ChannelNow, Delivery, State
 from relay.core.events import AttemptMade, EventFound, Observer, PermitTaken, StoreTrouble, Unexpected
 from relay.core.instant import Instant
-from relay.core.mapping import Made, Maker, conclude
-from relay.core.order import Order, finding_of, known_at_jetti
+from relay.core.order import Order, finding_of
 from relay.core.outcome import CannotMap, Outcome, Result, Sent, Trouble, cause_of, name_of
 from relay.dispatch.channel import Channel, Permits
+from relay.dispatch.delivering import Delivering
+from relay.dispatch.errand import Errand, Idle, Kept, Request
 from relay.dispatch.governor import Governor
 from relay.store import Attempt, Revived, Settled, Settlement, Store, StoreError, Taken
 
-__all__ = ["Channel", "Dispatcher"]
+__all__ = ["Channel", "Delivering", "Dispatcher"]
 
 _POLL_S = 15.0
 """How often the store is asked although nothing said that there is news: hints may be lost, the store is the truth."""
@@ -48,41 +49,26 @@ class _Once:
             do()
 
 
-class Wire(Protocol):
-    """The way to a channel's endpoint."""
-
-    async def send(self, sale: bytes, leave: Callable[[], Awaitable[None]]) -> Result:
-        """Send one sale: connect, await ``leave()``, write. Never raises for anything the network or the other end
-        does."""
-        ...
-
-    async def read_secrets(self) -> None:
-        """Use the secrets as they are now. Raises :class:`ValueError` that says why it cannot; then nothing changes."""
-        ...
-
-
 class Dispatcher:
-    """Delivers one channel's backlog."""
+    """Runs one errand with the orders of one channel's backlog."""
 
     def __init__(
         self,
         channel: Channel,
         store: Store,
-        makers: Callable[[str], Maker | None],
-        wire: Wire,
+        errand: Errand,
         clock: Clock,
         observe: Observer,
         jitter: Callable[[], float],
     ) -> None:
         self.channel = channel
         self._store = store
-        self._makers = makers
-        self._send = wire.send
+        self._errand = errand
         self._clock = clock
         self._observe = observe
         self._jitter = jitter
         self._governor = Governor(
-            channel, store, clock, observe, wire.read_secrets, self._offered_again, self._awake_until
+            channel, store, clock, observe, errand.read_secrets, self._offered_again, self._awake_until
         )
         self._awake: Instant = 0
         self._permits = Permits(channel.pace, channel.mode)
@@ -296,20 +282,15 @@ class Dispatcher:
             self._refill.set()
 
     async def _attempt(self, taken: Taken, chosen: "_Once", probe: bool) -> bool:
-        """Make the sale and send it; whether the permit was used."""
-        order = taken.order
-        maker, last = self._makers(order.storefront), None
-        if maker is not None and maker.looks_back:
-            try:
-                last = await self._store.sale(order.id)
-            except StoreError as error:
-                await self._wait_for_store("reading a sale", error)
-                await self._put_back(taken)
-                return False
-        made = conclude(maker, order, taken.topic, taken.body, last)
-        if not isinstance(made, Made):
-            known = known_at_jetti(order, made, None)
-            await self._settle(taken, made, self._governor.condition.around(), known, None, None)
+        """Run the errand with an order; whether the permit was used."""
+        try:
+            request = await self._errand.prepare(taken)
+        except StoreError as error:
+            await self._wait_for_store("preparing a request", error)
+            await self._put_back(taken)
+            return False
+        if isinstance(request, Idle):
+            await self._settle(taken, request.outcome, self._governor.condition.around(), request.kept, None)
             return False
         await self._gate.take()
         number = self._governor.begin(probe)
@@ -319,14 +300,13 @@ class Dispatcher:
         chosen()
         started_at = self._clock.now()
         try:
-            result = await self._send(made.sale, self._at_the_wire.take)
+            done = await request.send(self._at_the_wire.take)
         except BaseException:
-            await self._hand_back(taken, started_at)
+            await self._hand_back(taken, request, started_at)
             raise
-        judged = self._governor.judge(order, number, result.outcome, probe=probe)
-        attempt = self._recorded(order.revision, started_at, replace(result, outcome=judged.outcome))
-        known = known_at_jetti(order, result.outcome, made.digest)
-        await self._settle(taken, judged.outcome, judged.channel, known, made, attempt)
+        judged = self._governor.judge(taken.order, number, done.result.outcome, probe=probe)
+        attempt = self._recorded(taken.order.revision, started_at, replace(done.result, outcome=judged.outcome))
+        await self._settle(taken, judged.outcome, judged.channel, done.kept, attempt)
         return True
 
     async def _put_back(self, taken: Taken) -> None:
@@ -350,11 +330,9 @@ class Dispatcher:
         taken: Taken,
         outcome: Outcome,
         channel: ChannelNow,
-        known: bytes | None,
-        made: Made | None,
+        kept: Kept,
         attempt: Attempt | None,
     ) -> None:
-        """``known``: digest of the sale that Jetti certainly has now."""
         order, now = taken.order, self._clock.now()
         after = order.delivery.after(
             outcome, now=now, policy=self.channel.retry, jitter=self._jitter(), channel=channel
@@ -365,9 +343,9 @@ class Dispatcher:
             after=after,
             now=now,
             head_starts=self.channel.head_starts,
-            delivered_digest=known,
+            delivered_digest=kept.delivered_digest,
             attempt=attempt,
-            sale=None if made is None else made.sale,
+            sale=kept.sale,
             finding=finding_of(outcome),
         )
         settled = await self._until_settled(settlement)
@@ -387,7 +365,7 @@ class Dispatcher:
             except StoreError as error:
                 await self._wait_for_store("recording an attempt", error)
 
-    async def _hand_back(self, taken: Taken, started_at: int) -> None:
+    async def _hand_back(self, taken: Taken, request: Request, started_at: int) -> None:
         """We are stopping, and do not know what became of the request: the order waits in its old place."""
         order, now = taken.order, self._clock.now()
         attempt = Attempt(
@@ -396,7 +374,8 @@ class Dispatcher:
         )  # fmt: skip
         settlement = Settlement(
             order_id=order.id, token=order.token, after=order.delivery, now=now,
-            head_starts=self.channel.head_starts, delivered_digest=None, attempt=attempt,
+            head_starts=self.channel.head_starts, delivered_digest=request.unanswered().delivered_digest,
+            attempt=attempt,
         )  # fmt: skip
         try:
             await self._store.settle(settlement)

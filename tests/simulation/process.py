@@ -14,7 +14,7 @@ from relay.core.events import Happening
 from relay.core.instant import Instant
 from relay.core.order import Arrival, Order
 from relay.core.outcome import Answer, Cause, Failed, Outcome, Result, judge
-from relay.dispatch import Dispatcher
+from relay.dispatch import Delivering, Dispatcher
 from relay.inspector import Inspector
 from relay.store import Deed, Receipt, Revival, Revived, Settled, Settlement, Store, StoreFailed, Taken
 from tests.simulation.jetti import Jetti, Request
@@ -43,11 +43,15 @@ class Process:
         self.wires = {name: Wire(self, jetti) for name, jetti in world.jettis.items()}
         self.dispatchers = {
             line.channel.name: Dispatcher(
-                line.channel, store, world.makers, self.wires[line.channel.name], world.clock, self.observe,
+                line.channel,
+                store,
+                Delivering(store, world.makers, self.wires[line.channel.name]),
+                world.clock,
+                self.observe,
                 lambda: world.chance.draw("jitter"),
             )
             for line in world.scenario.lines
-        }  # fmt: skip
+        }
         self.inspector = Inspector(store, world.makers, world.clock, self.observe)
         world.altered(self)
         self._running = [asyncio.create_task(d.run()) for d in self.dispatchers.values()]
