@@ -3,11 +3,12 @@
 import asyncio
 import random
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version as version_of
+from typing import cast
 
 from aiohttp import web
 from pydantic import SecretStr
@@ -15,17 +16,31 @@ from pydantic import SecretStr
 from relay.api import View, api
 from relay.clock import Clock, SystemClock
 from relay.config import Channel as ChannelSettings
-from relay.config import ConfigError, Secrets, Settings, Storefront, current_secrets, kind_of, registered
+from relay.config import (
+    ConfigError,
+    Secrets,
+    Settings,
+    Storefront,
+    current_api_token,
+    current_secrets,
+    kind_of,
+    registered,
+)
+from relay.config.kinds.bigcommerce import BigCommerceStorefront
 from relay.config.kinds.native import NativeStorefront
-from relay.core.delivery import State
+from relay.config.kinds.thin import ThinStorefront
+from relay.core import instant
+from relay.core.delivery import HeadStarts, State
 from relay.core.events import Happening, Observer, Started, Stopped, Stopping, Warned
 from relay.core.mapping import Maker
+from relay.core.order import fetching
 from relay.core.pace import Mode
 from relay.core.preview import Previewer
-from relay.core.sources import Source
+from relay.core.sources import Source, Thin
 from relay.desk import Desk
 from relay.destination import Destination, Endpoint, async_headers, session, sync_headers
-from relay.dispatch import Channel, Delivering, Dispatcher
+from relay.dispatch import Channel, Delivering, Dispatcher, Errand, Fetching
+from relay.fetching import Api, Fetcher, bigcommerce, squarespace
 from relay.guard import Gate, Guard, Room
 from relay.housekeeping import Housekeeper, Retention
 from relay.ingest import Door, Ingest, Limits
@@ -35,7 +50,7 @@ from relay.observe.logs import Gathered, Logs, libraries_in, logger
 from relay.observe.metrics import Metrics
 from relay.releaser import Releaser, Rule
 from relay.replayer import Reader, Replayer
-from relay.store import Receipt, Revived, Store, StoreError
+from relay.store import Receipt, Revived, Settled, Store, StoreError
 from relay.store.memory import MemoryStore
 from relay.store.sqlite import SqliteStore
 
@@ -78,7 +93,7 @@ async def running(
     listened on. Ends with an :class:`ExceptionGroup` should a part of it die.
     """
     clock = clock or SystemClock()
-    metrics = Metrics(version=VERSION, storefronts=settings.storefronts, channels=settings.channels)
+    metrics = Metrics(version=VERSION, storefronts=settings.storefronts, channels=_channels(settings))
     watching: list[Observer] = [metrics, *(observers or ())]
 
     def observe(happening: Happening) -> None:
@@ -96,12 +111,9 @@ async def running(
         stack.callback(observe, Stopped())
         stack.push_async_callback(store.close)
         makers = {name: maker_of(storefront) for name, storefront in settings.storefronts.items()}
-        dispatchers = {
-            name: await _dispatcher(name, channel, store, makers, clock, observe, stack)
-            for name, channel in settings.channels.items()
-        }
-        relay = Relay("", "", store, dispatchers)
+        relay = Relay("", "", store, {})
         ingest, inspector, guard = _way_in(settings, relay, makers, clock, observe)
+        relay.dispatchers = dispatchers = await _dispatchers(settings, relay, makers, inspector, clock, observe, stack)
         watching += [inspector, guard]
         housekeeper = _housekeeper(settings, store, ingest, clock, observe)
         replayer = _replayer(settings, relay, makers, clock, observe)
@@ -118,7 +130,7 @@ async def running(
                 tuple(settings.storefronts), tuple(settings.channels),
             )
         )  # fmt: skip
-        for warning in (*_warnings(settings), *await _stranded(store, settings)):
+        for warning in (*_warnings(settings), *await _stranded(store, dispatchers)):
             observe(warning)
         async with asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(dispatcher.run()) for dispatcher in dispatchers.values()]
@@ -144,20 +156,22 @@ def _warnings(settings: Settings) -> Iterator[Warned]:
     for channel, sharing in settings.sharing().items():
         said = f"storefronts {', '.join(sharing)} share channel {channel}: there an id of one is an id of the other"
         yield Warned(said, "give each an external_id_prefix of its own, unless their ids can never be the same")
-    for name in settings.not_fetched():
-        said = f"storefront {name} only names its orders in webhooks, and this version does not fetch them yet"
-        yield Warned(said, "leave it out for now: each of its orders would be a dead letter", is_wrong=True)
     for trouble in registered().troubles:
         yield Warned(str(trouble), f"mend the package {trouble.package}, or uninstall it")
     for key in settings.placeholders():
         yield Warned(f"{key} still is the example's, which everyone knows", "put your own there", is_wrong=True)
 
 
-async def _stranded(store: Store, settings: Settings) -> list[Warned]:
+def _channels(settings: Settings) -> list[str]:
+    """Every channel, those included on which orders are fetched."""
+    return [*settings.channels, *map(fetching, settings.thin)]
+
+
+async def _stranded(store: Store, channels: Container[str]) -> list[Warned]:
     """Orders that wait for a channel which is not configured (renamed, removed): nobody will send them."""
     waiting: dict[str, int] = {}
     for (channel, state, _), orders in (await store.tally()).items():
-        if channel not in settings.channels and state in (State.WAITING, State.SLEEPING):
+        if channel not in channels and state in (State.WAITING, State.SLEEPING):
             waiting[channel] = waiting.get(channel, 0) + orders
     remedy = "configure the channel again; a newer webhook of an order moves it to its storefront's channel"
     warned = [
@@ -205,15 +219,20 @@ def _way_in(
     )
     inspector = Inspector(relay.store, makers.get, clock, observe)
 
+    waits_s = {fetching(name): storefront.fetch.wait_s for name, storefront in settings.thin.items()}
+
     def hand_on(channel: str, receipt: Receipt) -> None:
         if receipt.waiting is not None:
             relay.dispatchers[channel].offer(receipt.waiting)
-        if receipt.order_id is not None and receipt.revision is not None:
+        if channel in waits_s:
+            relay.dispatchers[channel].asleep(instant.after(clock.now(), waits_s[channel]))
+        elif receipt.order_id is not None and receipt.revision is not None:
             inspector.offer(receipt.order_id)
 
     doors = {name: _door(name, storefront, settings, makers[name]) for name, storefront in settings.storefronts.items()}
-    gates = {name: Gate(s.channel, s.refuse_at) for name, s in settings.storefronts.items()}
+    gates = {name: Gate(door.channel, door.refuse_at) for name, door in doors.items()}
     backlog_max = {name: channel.backlog_max for name, channel in settings.channels.items()}
+    backlog_max |= {fetching(name): storefront.fetch.backlog_max for name, storefront in settings.thin.items()}
     room = Room(backlog_max, settings.store.disk_free_min_bytes)
     guard = relay.guard = Guard(gates, room, relay.store, lambda: ingest.queue_share, clock, observe)
     ingest = Ingest(doors, relay.store.accept, hand_on, guard.refusal, limits, clock, observe)
@@ -229,10 +248,11 @@ def _housekeeper(settings: Settings, store: Store, ingest: Ingest, clock: Clock,
 def _replayer(
     settings: Settings, relay: Relay, makers: Mapping[str, Maker], clock: Clock, observe: Observer
 ) -> Replayer:
-    head_starts = {name: channel.head_starts for name, channel in settings.channels.items()}
+    head_starts = {name: dispatcher.channel.head_starts for name, dispatcher in relay.dispatchers.items()}
+    doors = {name: _door(name, storefront, settings, makers[name]) for name, storefront in settings.storefronts.items()}
     readers = {
-        name: Reader(makers[name].source, s.channel, head_starts[s.channel], s.new_order_window_s)
-        for name, s in settings.storefronts.items()
+        name: Reader(door.source, door.channel, door.head_starts, door.new_order_window_s, door.fetch_after_s)
+        for name, door in doors.items()
     }
 
     def offer(revived: Revived) -> None:
@@ -292,38 +312,116 @@ async def _private(settings: Settings, relay: Relay, desk: Desk, observe: Observ
     return _url(host, port)
 
 
-async def _dispatcher(
-    name: str,
-    settings: ChannelSettings,
-    store: Store,
+async def _dispatchers(
+    settings: Settings,
+    relay: Relay,
     makers: Mapping[str, Maker],
+    inspector: Inspector,
     clock: Clock,
     observe: Observer,
     stack: AsyncExitStack,
-) -> Dispatcher:
-    channel = Channel(
+) -> Mapping[str, Dispatcher]:
+    """One for each channel, and one for each storefront whose orders are fetched."""
+
+    def onward(settled: Settled) -> None:
+        _onward(relay.dispatchers, inspector, settled)
+
+    def dispatcher(channel: Channel, errand: Errand) -> Dispatcher:
+        return Dispatcher(channel, relay.store, errand, clock, observe, random.random, onward)
+
+    made: dict[str, Dispatcher] = {}
+    for name, table in settings.channels.items():
+        wire = await _wire(name, table, clock, stack)
+        made[name] = dispatcher(_channel(name, table), Delivering(relay.store, makers.get, wire))
+    for name, storefront in settings.thin.items():
+        source = cast("Thin", makers[name].source)  # a thin storefront's is one
+        fetcher = await _fetcher(name, storefront, source, clock, stack)
+        starts, window_s = settings.channels[storefront.channel].head_starts, storefront.new_order_window_s
+        errand = Fetching(fetcher, source, storefront.channel, starts, window_s, clock, observe)
+        made[fetching(name)] = dispatcher(_fetching(name, storefront, starts), errand)
+    return made
+
+
+def _onward(dispatchers: Mapping[str, Dispatcher], inspector: Inspector, settled: Settled) -> None:
+    """An order goes on on another channel: what was fetched is delivered, what was in flight is to be fetched."""
+    order = settled.order
+    if order.channel not in dispatchers:  # it is not configured any more: nobody sends it
+        return
+    if settled.waiting is not None:
+        dispatchers[order.channel].offer(settled.waiting)
+        inspector.offer(order.id)
+    elif order.state is State.SLEEPING:
+        dispatchers[order.channel].asleep(order.due_at)
+
+
+def _channel(name: str, settings: ChannelSettings) -> Channel:
+    return Channel(
         name=name,
         mode=settings.import_mode,
         pace=settings.pace,
-        retry=settings.retry_policy,
-        breaker=settings.breaker_policy,
+        retry=settings.retry.policy,
+        breaker=settings.breaker.policy,
         head_starts=settings.head_starts,
         in_flight_max=settings.in_flight_max,
         window=settings.window,
     )
-    connections = await stack.enter_async_context(session(channel.in_flight_max))
+
+
+def _fetching(name: str, storefront: ThinStorefront, head_starts: HeadStarts) -> Channel:
+    """The channel on which a storefront's orders are fetched."""
+    fetch = storefront.fetch
+    return Channel(
+        name=fetching(name),
+        pace=fetch.pace,
+        retry=fetch.retry.policy,
+        breaker=fetch.breaker.policy,
+        head_starts=head_starts,
+        in_flight_max=fetch.in_flight_max,
+        window=fetch.window,
+        wait_s=fetch.wait_s,
+    )
+
+
+async def _wire(name: str, settings: ChannelSettings, clock: Clock, stack: AsyncExitStack) -> Destination:
+    connections = await stack.enter_async_context(session(settings.in_flight_max))
     known = Secrets(settings.webhook_hash, settings.token)
-    wire = Destination(_endpoint(settings, known), connections, clock, partial(_endpoint_again, name, settings))
-    return Dispatcher(channel, store, Delivering(store, makers.get, wire), clock, observe, random.random)
+    return Destination(_endpoint(settings, known), connections, clock, partial(_endpoint_again, name, settings))
+
+
+async def _fetcher(name: str, storefront: ThinStorefront, source: Thin, clock: Clock, stack: AsyncExitStack) -> Fetcher:
+    connections = await stack.enter_async_context(session(storefront.fetch.in_flight_max))
+    api = api_of(storefront, _shown(storefront.api_token))
+    return Fetcher(api, source, connections, clock, partial(_api_again, name, storefront))
+
+
+def api_of(storefront: ThinStorefront, token: str) -> Api:
+    """A storefront's API, with a token."""
+    if isinstance(storefront, BigCommerceStorefront):
+        api = bigcommerce(storefront.store_hash, token, url=storefront.api_url)
+    else:
+        api = squarespace(token, url=storefront.api_url)
+    return replace(api, timeout_s=storefront.api_timeout_s)
+
+
+def _api_again(name: str, storefront: ThinStorefront) -> Api:
+    """With the token as its file holds it now. Raises :class:`ValueError` that names the file."""
+    with _naming(f"storefronts.{name}"):
+        return api_of(storefront, _shown(current_api_token(storefront)))
+
+
+@contextmanager
+def _naming(table: str) -> Iterator[None]:
+    """What is wrong with a file of secrets, with the whole names of its keys."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ValueError("; ".join(f"{table}.{problem}" for problem in error.problems)) from None
 
 
 def _endpoint_again(name: str, settings: ChannelSettings) -> Endpoint:
     """With the secrets as their files hold them now. Raises :class:`ValueError` that names the file."""
-    try:
-        secrets = current_secrets(settings)
-    except ConfigError as error:
-        raise ValueError("; ".join(f"channels.{name}.{problem}" for problem in error.problems)) from None
-    return _endpoint(settings, secrets)
+    with _naming(f"channels.{name}"):
+        return _endpoint(settings, current_secrets(settings))
 
 
 def _endpoint(settings: ChannelSettings, secrets: Secrets) -> Endpoint:
@@ -370,12 +468,13 @@ def _door(name: str, storefront: Storefront, settings: Settings, maker: Maker) -
     secrets = storefront.secret_texts if isinstance(storefront, NativeStorefront) else ()
     return Door(
         storefront=name,
-        channel=storefront.channel,
+        channel=fetching(name) if isinstance(storefront, ThinStorefront) else storefront.channel,
         source=maker.source,
         secrets=tuple(secret.encode() for secret in secrets),
         head_starts=settings.channels[storefront.channel].head_starts,
         new_order_window_s=storefront.new_order_window_s,
         refuse_at=storefront.refuse_at,
+        fetch_after_s=storefront.fetch.wait_s if isinstance(storefront, ThinStorefront) else 0.0,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from relay.api import ChannelView, Hands, LimitView
 from relay.clock import Clock
+from relay.core.order import is_fetching
 from relay.dispatch import Dispatcher
 from relay.guard import Guard
 from relay.observe.metrics import CONTENT_TYPE, ChannelFigures, Figures, Metrics
@@ -29,7 +30,7 @@ class Desk:
         """Every channel, as it is now."""
         return {
             name: ChannelView(
-                mode=d.channel.mode.value,
+                mode="fetch" if is_fetching(name) else d.channel.mode.value,
                 rate=d.rate,
                 configured_rate=d.ceiling,
                 in_flight=d.in_flight,

@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from relay.app import open_store
+from relay.app import api_of, open_store
 from relay.config import Channel, Settings, registered
+from relay.config.kinds.bigcommerce import BigCommerceStorefront
+from relay.config.kinds.thin import ThinStorefront
 from relay.core.comparison import Difference
 from relay.core.pressure import of_disk
 from relay.samples import Tried, tried
@@ -34,7 +36,7 @@ class Finding:
 
 
 async def examine(settings: Settings, folder: Path, *, offline: bool = False) -> list[Finding]:
-    """Look at the tests of the storefronts, the store, the secrets and the channels, in this order.
+    """Look at the tests of the storefronts, the store, the secrets, the channels and the APIs, in this order.
 
     ``folder`` is where the files of the tests are looked for. ``offline``: nothing but the configuration and the tests.
     """
@@ -42,9 +44,10 @@ async def examine(settings: Settings, folder: Path, *, offline: bool = False) ->
     if offline:
         return [Finding("configuration", True, counted), *_kinds(), *_samples(settings, folder)]
     channels = [await _channel(name, channel) for name, channel in settings.channels.items()]
+    apis = [await _api(name, storefront) for name, storefront in settings.thin.items()]
     tried = [Finding("configuration", True, counted), *_kinds(), *_samples(settings, folder)]
     tried += [await _store(settings), *_disk(settings)]
-    return [*tried, *_placeholders(settings), *_not_fetched(settings), *channels]
+    return [*tried, *_placeholders(settings), *channels, *apis]
 
 
 async def _store(settings: Settings) -> Finding:
@@ -105,11 +108,6 @@ def _placeholders(settings: Settings) -> list[Finding]:
     return [Finding(key, False, said) for key in settings.placeholders()]
 
 
-def _not_fetched(settings: Settings) -> list[Finding]:
-    said = "only names its orders in webhooks, and this version does not fetch them yet: leave it out for now"
-    return [Finding(f"storefronts.{name}", False, said) for name in settings.not_fetched()]
-
-
 async def _channel(name: str, channel: Channel) -> Finding:
     what = f"channels.{name}"
     try:
@@ -128,6 +126,33 @@ def _reached(what: str, channel: Channel) -> Finding:
         return Finding(what, True, f"{channel.async_url} can be reached; the hash is only tried by sending a sale")
     said = f"async_url {channel.async_url} can be reached, but Jetti's path is {_ASYNC_PATH}: is yours meant?"
     return Finding(what, True, said, warning=True)
+
+
+async def _api(name: str, storefront: ThinStorefront) -> Finding:
+    """The storefront's API is asked for something that every token for it may see."""
+    what, api = f"storefronts.{name}", api_of(storefront, storefront.api_token.get_secret_value())
+    url = f"{api.url}/{api.harmless}"
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)) as client,
+            client.get(url, headers=api.headers, allow_redirects=False) as response,
+        ):
+            status = response.status
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        return Finding(what, False, f"the storefront's API cannot be reached: {str(error) or type(error).__name__}")
+    if status == 401:
+        return Finding(what, False, f"{url} refuses api_token (401): get a new one that may read orders")
+    if status < 300:
+        return Finding(what, True, f"{url} takes api_token; whether it may read orders is only tried by an order")
+    said = f"{url} answers {status}: api_token is only tried by fetching an order"
+    if status in (403, 429):
+        return Finding(what, True, said, warning=True)
+    return Finding(
+        what,
+        False,
+        f"{url} answers {status}: check api_url"
+        + (" and store_hash" if isinstance(storefront, BigCommerceStorefront) else ""),
+    )
 
 
 async def _token(what: str, channel: Channel, client: aiohttp.ClientSession) -> Finding:

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode
 
@@ -28,6 +28,12 @@ class Api:
     """What must not be in any error, whatever the other end echoes."""
     timeout_s: float = 20.0
     """For one request; an order may take several."""
+    harmless: str = ""
+    """A path below the address that tries the token and changes nothing."""
+
+
+async def _at_once() -> None:
+    """No pace."""
 
 
 class Fetcher:
@@ -53,13 +59,15 @@ class Fetcher:
         if self._read_again is not None:
             self._api = await asyncio.to_thread(self._read_again)
 
-    async def fetch(self, external_id: str) -> Fetched | Unfetched:
-        """Read one order, a request after the other. Never raises for anything the network or the other end does."""
+    async def fetch(self, external_id: str, leave: Callable[[], Awaitable[None]] = _at_once) -> Fetched | Unfetched:
+        """Read one order, a request after the other, awaiting ``leave()`` before each. Never raises for anything the
+        network or the other end does."""
         api, pages, size = self._api, list[Page](), 0
         request: Request | None = self._source.first_request(external_id)
         while request is not None:
             if len(pages) == PAGES_MAX:
                 return TOO_MANY_PAGES
+            await leave()
             page = await self._page(api, request, BODY_MAX_BYTES - size)
             if not isinstance(page, Page):
                 return _without(api.secrets, page)
@@ -130,12 +138,22 @@ def _without(secrets: tuple[str, ...], outcome: Unfetched) -> Unfetched:
 def bigcommerce(store_hash: str, token: str, *, url: str = "https://api.bigcommerce.com") -> Api:
     """BigCommerce: a store's API account shows its token; it must be allowed to read orders. v2 answers in XML unless
     JSON is asked for."""
-    return Api(f"{url.rstrip('/')}/stores/{store_hash}", {**_HEADERS, "X-Auth-Token": token}, (token,))
+    return Api(
+        f"{url.rstrip('/')}/stores/{store_hash}",
+        {**_HEADERS, "X-Auth-Token": token},
+        (token,),
+        harmless="v2/order_statuses",
+    )
 
 
 def squarespace(token: str, *, url: str = "https://api.squarespace.com") -> Api:
     """Squarespace: an API key or an OAuth token that may read orders. Requests without a ``User-Agent`` are refused."""
-    return Api(url.rstrip("/"), {**_HEADERS, "Authorization": f"Bearer {token}"}, (token,))
+    return Api(
+        url.rstrip("/"),
+        {**_HEADERS, "Authorization": f"Bearer {token}"},
+        (token,),
+        harmless="1.0/authorization/website",
+    )
 
 
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "order-relay"}

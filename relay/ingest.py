@@ -52,6 +52,8 @@ class Door:
     new_order_window_s: float = 86_400.0
     refuse_at: float = 1.0
     """The share of the commit queue, in use, from which its events are refused."""
+    fetch_after_s: float = 0.0
+    """See :attr:`relay.core.order.Arrival.fetch_after_s`."""
 
 
 class Accept(Protocol):
@@ -213,7 +215,15 @@ class Ingest:
     ) -> Receipt:  # fmt: skip
         """Commit, hand on, tell. Only after this may a 2xx be sent."""
         arrival = Arrival(
-            door.storefront, door.channel, identified, body, now, door.head_starts, door.new_order_window_s, headers
+            door.storefront,
+            door.channel,
+            identified,
+            body,
+            now,
+            door.head_starts,
+            door.new_order_window_s,
+            headers,
+            door.fetch_after_s,
         )
         self._keeping += 1
         try:

@@ -69,7 +69,7 @@ class Inspector:
         self._pending.pop(order_id)
         try:
             taken = await self._store.look(order_id)
-            if taken is None:
+            if taken is None or taken.order.to_be_fetched:
                 return
             maker = self._makers(taken.order.storefront)
             last = await self._store.sale(order_id) if maker is not None and maker.looks_back else None

@@ -37,6 +37,7 @@ class Reader:
     channel: str
     head_starts: HeadStarts
     new_order_window_s: float
+    fetch_after_s: float = 0.0
 
 
 class Replayer:
@@ -99,6 +100,7 @@ class Replayer:
             head_starts=reader.head_starts,
             new_order_window_s=reader.new_order_window_s,
             headers=lost.headers,
+            fetch_after_s=reader.fetch_after_s,
         )
         receipt = await self._store.understood(event.id, arrival)
         if receipt is not None and receipt.waiting is not None:

@@ -147,9 +147,9 @@ class TestDefaults:
     def test_the_parts_defaults_are_the_configurations_defaults(self) -> None:
         channel = loaded(SMALL).channels["main"]
         assert channel.pace == Pace()
-        assert channel.retry_policy == RetryPolicy()
+        assert channel.retry.policy == RetryPolicy()
         assert channel.head_starts == HeadStarts()
-        assert channel.breaker_policy == BreakerPolicy()
+        assert channel.breaker.policy == BreakerPolicy()
         assert channel.import_mode is Mode.ASYNC
         assert shopify(loaded(SMALL)).rules == ShopifyRules()
 
@@ -201,8 +201,8 @@ class TestDefaults:
         """
         channel = loaded(toml).channels["main"]
         assert channel.pace == Pace(sync_rate=0.5, multiplier=4, burst=3, floor=0.2)
-        assert channel.retry_policy == RetryPolicy(2, 3, 60, 600)
-        assert channel.breaker_policy == BreakerPolicy(2, 3, 4, 5, 6, 7)
+        assert channel.retry.policy == RetryPolicy(2, 3, 60, 600)
+        assert channel.breaker.policy == BreakerPolicy(2, 3, 4, 5, 6, 7)
         assert channel.head_starts == HeadStarts(60, 30, 10)
         assert channel.permanent_codes == ("api.x",)
         assert channel.import_mode is Mode.SYNC
@@ -823,9 +823,12 @@ class TestWhatIsCompiled:
         assert (problem.key, problem.value) == ("storefronts.x.secrets", "(secret)")
         assert SENTINEL not in str(problem)
 
-    def test_a_storefront_whose_orders_would_have_to_be_fetched_is_named_before_it_costs_orders(self) -> None:
-        assert loaded(table("squarespace", 'api_token = "t"', secret="00ff")).not_fetched() == ["x"]
-        assert loaded(SMALL).not_fetched() == []
+    def test_how_a_thin_storefronts_orders_are_fetched_is_a_table_of_its_own(self) -> None:
+        lines = ['api_token = "t"', "fetch = { rate = 2, burst = 3, wait_s = 1.5, retry = { cap_s = 60 } }"]
+        fetch = loaded(table("squarespace", *lines, secret="00ff")).thin["x"].fetch
+        assert (fetch.pace, fetch.wait_s) == (Pace(2.0, 1.0, 3), 1.5)
+        assert fetch.retry.policy == RetryPolicy(cap_s=60)
+        assert loaded(SMALL).thin == {}
 
     def test_a_store_of_bigcommerce_needs_one_kind_of_secret(self) -> None:
         toml = '[storefronts.x]\nkind = "bigcommerce"\nchannel = "main"\nstore_hash = "abc"\napi_token = "t"\n'
@@ -1099,6 +1102,10 @@ class TestReference:
             of_kind = page.partition(f'### `[storefronts.NAME]` with `kind = "{kind}"`')[2].partition("###")[0]
             for key in keys(kind):
                 table, _, name = key.name.rpartition(".")
+                if key.kinds and table.endswith("fetch"):
+                    table, name = "storefronts.NAME", f"fetch.{name}"
+                if key.kinds and table.startswith("storefronts.NAME.fetch."):
+                    table, name = "storefronts.NAME", key.name.removeprefix("storefronts.NAME.")
                 heading = f"### `[[{table}]]`" if table.endswith(".tests") else f"### `[{table}]`"
                 section = page.partition(heading)[2].partition("###")[0] + (of_kind if key.kinds else "")
                 assert f"| `{name}` |" in section

@@ -11,9 +11,10 @@ from relay.core import instant
 from relay.core.backlog import Waiting
 from relay.core.delivery import TRANSITIONS, ChannelNow, Delivery, HeadStarts, Lane, State
 from relay.core.instant import SECOND, Instant
-from relay.core.order import discarded, newer, revived, settled, woken
+from relay.core.order import Lease, discarded, fetched, newer, revived, settled, woken
 from relay.core.outcome import ChannelWrong, Failed, Outcome, Throttled
 from relay.core.retry import RetryPolicy
+from relay.core.sources import Fetch
 from tests.builders import (
     CANNOT_MAP,
     CHANNEL_WRONG,
@@ -28,8 +29,11 @@ from tests.builders import (
     UNCHANGED,
     arrival,
     at,
+    cancel,
     cause,
     delivery,
+    garbled,
+    ignored,
     order,
     upsert,
 )
@@ -176,13 +180,20 @@ def test_every_move_the_rules_make_is_in_the_table() -> None:
         found = settled(asleep, after(asleep.delivery, outcome), delivered_digest=None, now=NOW, head_starts=STARTS)
         moves.add((State.SLEEPING, found.state))
     for state in State:
-        event = upsert("1001")
+        event, hook = upsert("1001"), Fetch("1001", None, "k", "changed")
         moves.add((state, newer(order(state), arrival(event), event, event_id=2).order.state))
+        announced = replace(arrival(hook, channel="fetch:shop"), fetch_after_s=2.0)
+        moves.add((state, newer(order(state), announced, hook, event_id=2).order.state))
     moves.add((State.SLEEPING, woken(order(State.SLEEPING), NOW).state))
     for state in (State.DEAD, State.DISCARDED):
         moves.add((state, revived(order(state), lane=Lane.REPLAY, now=NOW, head_starts=STARTS).state))
     for state in (State.DEAD, State.HELD, State.SLEEPING, State.WAITING):
         moves.add((state, discarded(order(state), by="ann", why="a test", now=NOW).state))
+    for identified in (upsert(), cancel(), ignored(), garbled()):
+        asked = replace(order(), channel="fetch:shop", lease=Lease(1, 1, "fetch:shop"))
+        read = fetched(asked, arrival(identified), event_id=2)
+        assert read is not None
+        moves.add((State.WAITING, read.order.state))
     made = {(before, now) for before, now in moves if before is not now}
     assert made <= {(before, now) for before, nows in TRANSITIONS.items() for now in nows}
     assert {State.SLEEPING, State.SENT, State.DEAD} <= {now for before, now in made if before is State.WAITING}
@@ -194,7 +205,7 @@ def test_every_state_has_its_moves_and_every_one_but_waiting_leads_back_to_it() 
 
 
 def test_what_needs_a_person_is_never_called_sent_without_having_waited() -> None:
-    assert not {State.SENT, State.SLEEPING, State.HELD} & TRANSITIONS[State.DEAD]
+    assert not {State.SENT, State.HELD, State.IGNORED} & TRANSITIONS[State.DEAD]
 
 
 def test_an_order_that_is_revived_has_a_fresh_budget_in_the_lane_that_is_named_or_in_its_own() -> None:

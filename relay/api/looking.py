@@ -10,7 +10,8 @@ from relay.core import instant
 from relay.core.delivery import State
 from relay.core.order import Order
 from relay.core.problem import Problem
-from relay.store import LostEvent, Store
+from relay.core.sources import FETCHED_TOPIC
+from relay.store import LostEvent, Store, Timeline
 
 _FOUND_MAX = 20
 _REPLAYS_MAX = 1000
@@ -99,7 +100,7 @@ class Looking:
             raise Problem(404, "unknown-order", f"there is no order:{request.match_info['id'][:20]}")
         found = shown.timeline(timeline, self._view.channels())
         if asked.raw(request):
-            event_id = timeline.order.event_id
+            event_id = _shown_event(timeline)
             found["body"] = shown.content_of(None if event_id is None else await self._store.body(event_id))
             found["sale"] = shown.content_of(await self._store.sale(order_id))
         return json(found)
@@ -176,3 +177,13 @@ async def find_lost(store: Store, event_id: int | None) -> LostEvent | None:
         return None
     found = await store.lost(after=event_id - 1, limit=1)
     return found[0] if found and found[0].event.id == event_id else None
+
+
+def _shown_event(timeline: Timeline) -> int | None:
+    """The event whose body says what is known of the order: what its sale is made of, or what was fetched and is none
+    to make one of."""
+    order = timeline.order
+    if order.state is State.DEAD and order.to_be_fetched:
+        fetched = [event.id for event in timeline.events if event.topic == FETCHED_TOPIC]
+        return fetched[-1] if fetched else None
+    return order.event_id

@@ -23,6 +23,10 @@ _HINTS = {
     "find_or_create_channel_variant; then: ",
     "never_seen": "A cancellation of an order that was never seen here: if Jetti has it, cancel it there; then: "
     "order-relay dead discard REFERENCE",
+    "order_gone": "The storefront's API has no such order (any more). If it should: ",
+    "order_too_large": "More than is read of one order: report it; then: order-relay dead discard REFERENCE",
+    "other_order": "The storefront's API answered with another order: check api_url; then: ",
+    "not_understood": f"What was fetched is no order as the relay knows them{_WHICH_FIELD}. With what mends it: ",
     "defect": "A defect of the relay: report it. With a version that mends it: ",
     NO_ORDER: "No order can be read from it: take include_fields off its subscription, or put the named field back. "
     "What can be read once the configuration is mended: ",

@@ -14,7 +14,7 @@ from relay.config.kinds import Kind, Registry, kind_of, registered
 from relay.config.known import keys, reference
 from relay.config.loading import load
 from relay.config.problems import ConfigError, Problem
-from relay.config.secret_files import Secrets, current_secrets
+from relay.config.secret_files import Secrets, current_api_token, current_secrets
 from relay.config.settings import Settings
 from relay.config.storefronts import Storefront
 from relay.config.tables import Channel
@@ -30,6 +30,7 @@ __all__ = [
     "Secrets",
     "Settings",
     "Storefront",
+    "current_api_token",
     "current_secrets",
     "keys",
     "kind_of",

@@ -211,4 +211,6 @@ def _head(*lines: str) -> Iterator[str]:
 
 
 def _row(key: Key, default: str) -> str:
-    return f"| `{key.name.rpartition('.')[2]}` | {key.takes} | {default or 'none'} | {key.description} |"
+    is_of_storefront = key.name.startswith(_STOREFRONT)
+    name = key.name.removeprefix(_STOREFRONT) if is_of_storefront else key.name.rpartition(".")[2]
+    return f"| `{name}` | {key.takes} | {default or 'none'} | {key.description} |"

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from relay.config.errors import as_shown
+from relay.config.kinds.thin import ThinStorefront
 from relay.config.problems import ConfigError, Problem
 from relay.config.tables import Channel
 from relay.config.values import NO_HEADER, is_header
@@ -38,6 +39,15 @@ def current_secrets(channel: Channel) -> Secrets:
     if problems:
         raise ConfigError(problems)
     return Secrets(webhook_hash, token)
+
+
+def current_api_token(storefront: ThinStorefront) -> SecretStr:
+    """A storefront's API token as its file holds it now; one that came from no file, as it was. Reads a file, like
+    :func:`current_secrets`, and raises the same."""
+    token, problem = _current(storefront.api_token, storefront.api_token_file, "api_token")
+    if problem is not None or token is None:
+        raise ConfigError([problem] if problem else [])
+    return token
 
 
 def _current(known: SecretStr | None, file: Path | None, key: str) -> tuple[SecretStr | None, Problem | None]:

@@ -114,9 +114,10 @@ class Settings(BaseSettings):
             raise ConfigError([Problem(name, "", message, f"add, for example:\n{examples[name]}") for name in missing])
         return self
 
-    def not_fetched(self) -> list[str]:
-        """Storefronts whose webhooks only name an order, which this version does not fetch yet."""
-        return [name for name, storefront in self.storefronts.items() if isinstance(storefront, ThinStorefront)]
+    @property
+    def thin(self) -> dict[str, ThinStorefront]:
+        """Storefronts whose webhooks only name an order, which is fetched from their API."""
+        return {name: table for name, table in self.storefronts.items() if isinstance(table, ThinStorefront)}
 
     def sharing(self) -> dict[str, list[str]]:
         """Channels that several storefronts lead to with the same prefix of ids, and which."""

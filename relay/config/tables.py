@@ -105,6 +105,10 @@ class Retry(Table):
     max_age_s: Number = Field(_RETRY.max_age_s, ge=1, le=2_592_000)
     """An order that has failed for so long since its first attempt becomes a dead letter, seconds."""
 
+    @property
+    def policy(self) -> RetryPolicy:
+        return RetryPolicy(**self.model_dump())
+
 
 class Breaker(Table):
     """When a channel is only tried now and then, with one order at a time, because it and not the orders fail."""
@@ -122,6 +126,10 @@ class Breaker(Table):
     """From halting to the first probe, seconds; doubled by every probe that fails."""
     halt_probe_cap_s: Number = Field(_BREAKER.halt_probe_cap_s, ge=0.01, le=_DAY)
     """The longest interval between probes of a halted channel, seconds."""
+
+    @property
+    def policy(self) -> BreakerPolicy:
+        return BreakerPolicy(**self.model_dump())
 
 
 class HeadStart(Table):
@@ -213,14 +221,6 @@ class Channel(Table):
     @property
     def import_mode(self) -> Mode:
         return Mode(self.mode)
-
-    @property
-    def retry_policy(self) -> RetryPolicy:
-        return RetryPolicy(**self.retry.model_dump())
-
-    @property
-    def breaker_policy(self) -> BreakerPolicy:
-        return BreakerPolicy(**self.breaker.model_dump())
 
     @property
     def head_starts(self) -> HeadStarts:

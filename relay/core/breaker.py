@@ -27,6 +27,7 @@ from relay.core.outcome import (
     ChannelWrong,
     Failed,
     NotWanted,
+    Obtained,
     Outcome,
     Refused,
     Sent,
@@ -135,7 +136,7 @@ class Breaker:
         """After one more attempt of a closed channel. ``own_fault``: others were taken since the order was refused
         first, so it says nothing of the channel."""
         match outcome:
-            case Sent():
+            case Sent() | Obtained():
                 return Breaker()
             case ChannelWrong(cause):
                 return _moved(replace(self, failed=(), refused=(), refusal=""), Signal.WRONG, cause, now, policy)
@@ -157,7 +158,7 @@ class Breaker:
     def probed(self, outcome: Outcome, *, now: Instant, policy: BreakerPolicy) -> "Breaker":
         """After a probe of a channel that is open or halted."""
         match outcome:
-            case Sent():
+            case Sent() | Obtained():
                 return _moved(self, Signal.WORKS, None, now, policy)
             case Refused() if not self.halted_by_refusals:
                 return _moved(self, Signal.WORKS, None, now, policy)

@@ -8,6 +8,7 @@ An order has one delivery at a time; it carries the order's newest revision.
 * ``sent``: Jetti has answered 2xx for the newest revision, or the newest revision says nothing new.
 * ``dead``: a dead letter, an order that needs a person.
 * ``discarded``: a named person decided that it needs nothing.
+* ``ignored``: the storefront's rules do not want its newest state; its next event makes it live again.
 
 "In flight" is no state: a delivery is leased while it waits, and a lease that is lost (a crash) leaves it waiting.
 """
@@ -25,6 +26,7 @@ from relay.core.outcome import (
     ChannelWrong,
     Failed,
     NotWanted,
+    Obtained,
     Outcome,
     Refused,
     Sent,
@@ -43,6 +45,11 @@ class State(StrEnum):
     SENT = "sent"
     DEAD = "dead"
     DISCARDED = "discarded"
+    IGNORED = "ignored"
+
+
+FINISHED = frozenset({State.SENT, State.DISCARDED, State.IGNORED})
+"""The states in which an order needs nothing more."""
 
 
 class Lane(StrEnum):
@@ -54,12 +61,13 @@ class Lane(StrEnum):
 
 
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.WAITING: frozenset({State.WAITING, State.SLEEPING, State.HELD, State.SENT, State.DEAD, State.DISCARDED}),
-    State.SLEEPING: frozenset({State.WAITING, State.HELD, State.SENT, State.DEAD, State.DISCARDED}),
-    State.HELD: frozenset({State.WAITING, State.DEAD, State.DISCARDED}),
-    State.SENT: frozenset({State.WAITING}),
-    State.DEAD: frozenset({State.WAITING, State.DISCARDED}),
-    State.DISCARDED: frozenset({State.WAITING}),
+    State.WAITING: frozenset(State),
+    State.SLEEPING: frozenset(State) - {State.SLEEPING},
+    State.HELD: frozenset({State.WAITING, State.SLEEPING, State.DEAD, State.DISCARDED}),
+    State.SENT: frozenset({State.WAITING, State.SLEEPING}),
+    State.DEAD: frozenset({State.WAITING, State.SLEEPING, State.DISCARDED}),
+    State.DISCARDED: frozenset({State.WAITING, State.SLEEPING}),
+    State.IGNORED: frozenset({State.WAITING, State.SLEEPING}),
 }
 """Every move there is. Stores refuse any other; the diagram in the documents is drawn from this."""
 
@@ -127,9 +135,9 @@ class Delivery:
     ) -> "Delivery":
         """This delivery, one attempt later. ``jitter`` is a number from 0 to 1."""
         match outcome:
-            case Sent() | Unchanged():
+            case Sent() | Unchanged() | Obtained():
                 tried = self._tried(channel) if isinstance(outcome, Sent) else self
-                return replace(tried, state=State.SENT, cause=None)
+                return replace(tried, state=State.WAITING if isinstance(outcome, Obtained) else State.SENT, cause=None)
             case CannotMap(cause) | NotWanted(cause):
                 return replace(self, state=State.HELD if isinstance(outcome, NotWanted) else State.DEAD, cause=cause)
             case Refused(cause):

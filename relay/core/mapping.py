@@ -20,7 +20,8 @@ class Made:
     sale: bytes
     """The manual-sale payload, canonical JSON."""
     digest: bytes
-    """16 bytes: equal exactly if the sales are, byte for byte."""
+    """16 bytes: equal exactly if the sales are, byte for byte, and for the same channel: what one channel has says
+    nothing of another."""
     notes: tuple[Reason, ...] = ()
     """What was left out or assumed."""
 
@@ -71,7 +72,7 @@ class Maker:
             return mapped
         sale = mapped.sale if order.cancelled_at is None else cancelled(mapped.sale, at=order.cancelled_at)
         shaped = self._shaped(replace(mapped, sale=sale), document, order.storefront, last)
-        return shaped if isinstance(shaped, Unmappable) else self._made(shaped, mapped)
+        return shaped if isinstance(shaped, Unmappable) else self._made(shaped, mapped, order.channel)
 
     def is_unchanged(self, order: Order, made: Made) -> bool:
         """Whether to leave the order's newest revision unsent."""
@@ -102,16 +103,17 @@ class Maker:
         origins = mapped.origins
         return shape(mapped.sale, document, self.shape, storefront=storefront, units=units, origins=origins)
 
-    def _made(self, shaped: Shaped, mapped: Mapped) -> Made:
+    def _made(self, shaped: Shaped, mapped: Mapped, channel: str) -> Made:
         encoded = encode(shaped.sale, property_style=self.property_style)
-        return Made(encoded, blake2b(encoded, digest_size=16).digest(), mapped.notes + shaped.notes)
+        digest = blake2b(channel.encode() + b"\0" + encoded, digest_size=16).digest()
+        return Made(encoded, digest, mapped.notes + shaped.notes)
 
 
 def _may_be_there(order: Order) -> bool:
     """Whether Jetti has the order, or may have it. Then its updates go on whatever ``accept_when`` says: the rule is
     about orders that are not wanted *yet*, and a refund or a cancellation must not stay behind because the order is no
     longer paid."""
-    return order.delivered_revision > 0 or order.attempts > 0
+    return order.delivered_revision > 0 or order.attempts > 0 or order.may_be_there
 
 
 def conclude(maker: Maker | None, order: Order, topic: str, body: bytes, last: bytes | None = None) -> Made | Outcome:

@@ -6,14 +6,41 @@ Every store keeps these values and applies these functions inside its transactio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import assert_never
 
 from relay.core import instant
 from relay.core import version as versions
 from relay.core.delivery import Delivery, HeadStarts, Lane, State
 from relay.core.instant import Instant
-from relay.core.outcome import CannotMap, Cause, ChannelWrong, NotWanted, Outcome, Sent, Throttled, Unchanged
+from relay.core.outcome import (
+    CannotMap,
+    Cause,
+    ChannelWrong,
+    Failed,
+    NotWanted,
+    Obtained,
+    Outcome,
+    Refused,
+    Sent,
+    Throttled,
+    Unchanged,
+)
 from relay.core.sale import Reason
-from relay.core.sources import Cancel, Fetch, Identified, Upsert
+from relay.core.sources import Cancel, Fetch, Identified, Ignore, NotUnderstood, Upsert
+
+_FETCHING = "fetch:"
+_WAITS_MAX = 5
+"""For how many times :attr:`Arrival.fetch_after_s` an order sleeps at the most, however many webhooks come in."""
+
+
+def fetching(storefront: str) -> str:
+    """The channel on which a storefront's orders wait to be read from its API. No configured channel has a colon."""
+    return _FETCHING + storefront
+
+
+def is_fetching(channel: str) -> bool:
+    """Whether orders are fetched there, and not delivered."""
+    return channel.startswith(_FETCHING)
 
 
 class Disposition(StrEnum):
@@ -46,6 +73,8 @@ class Lease:
     token: int
     revision: int
     """The revision in flight."""
+    channel: str
+    """Where it is in flight: the order may have moved on meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +110,19 @@ class Order:
     failing_us: int | None = None
     """See :attr:`Delivery.failing_us`."""
     cause: Cause | None = None
+    may_be_there: bool = False
+    """Whether a request was sent for it that may have left something at Jetti; kept when its attempts begin anew."""
     lease: Lease | None = None
     held_since: Instant | None = None
     """Since when ``accept_when`` has not wanted the order, also while a newer event of it has yet to be asked about;
     ``None``: it is not held."""
     released_at: Instant | None = None
     """When a named person said that it is to be sent whatever ``accept_when`` says: it is not asked again."""
+
+    @property
+    def to_be_fetched(self) -> bool:
+        """Whether its storefront announced a state of it that is still to be read from the storefront's API."""
+        return is_fetching(self.channel)
 
     @property
     def token(self) -> int | None:
@@ -113,6 +149,9 @@ class Arrival:
     """An order that is unknown and was created longer ago than this is an old order's update, seconds."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """For an event from which no order could be read: the headers its source reads (see :attr:`Source.reads`)."""
+    fetch_after_s: float = 0.0
+    """For how long an order sleeps before it is fetched, seconds: its storefront tells of one change several times,
+    and what changes within the second of a webhook may look like that webhook again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +191,26 @@ def known_at_jetti(order: Order, outcome: Outcome, digest: bytes | None) -> byte
     """Digest of the sale that Jetti certainly has after an outcome; ``None`` when that is not certain."""
     match outcome:
         case Sent():
-            return digest
-        case Unchanged() | CannotMap() | NotWanted() | ChannelWrong():
+            return digest  # of this channel's sale: another channel's is another digest
+        case Unchanged() | CannotMap() | NotWanted() | ChannelWrong() | Obtained():
             return order.delivered_digest
         case Throttled(_, cause) if cause.status == 429:
             return order.delivered_digest
         case _:
             return None  # Jetti creates a sale before it populates it: also what it refuses may have left a trace
+
+
+def may_have_left(outcome: Outcome) -> bool:
+    """Whether a request that came to this may have left something at Jetti."""
+    match outcome:
+        case Sent() | Refused() | Failed():
+            return True
+        case Throttled(_, cause):
+            return cause.status != 429
+        case ChannelWrong() | Obtained() | Unchanged() | CannotMap() | NotWanted():
+            return False
+        case _:
+            assert_never(outcome)
 
 
 NEVER_SEEN = Reason(
@@ -169,6 +221,8 @@ NEVER_SEEN = Reason(
 
 def first(arrival: Arrival, event: Upsert | Cancel | Fetch, *, order_id: int, event_id: int) -> Accepted:
     """The event that makes an order known."""
+    if isinstance(event, Fetch):
+        return Accepted(_named(arrival, event, order_id), Disposition.QUEUED, 1)
     whole = not isinstance(event, Cancel) or event.complete
     lane = _first_lane(arrival, event)
     now = arrival.received_at
@@ -177,7 +231,7 @@ def first(arrival: Arrival, event: Upsert | Cancel | Fetch, *, order_id: int, ev
         storefront=arrival.storefront,
         external_id=event.external_id,
         channel=arrival.channel,
-        reference=getattr(event, "reference", None),
+        reference=event.reference,
         version=event.version,
         revision=1,
         event_id=event_id if whole else None,
@@ -203,12 +257,14 @@ def newer(order: Order, arrival: Arrival, event: Upsert | Cancel | Fetch, *, eve
     Storefronts guarantee no order among their webhooks, so versions decide; equal versions with different content
     are decided by arrival, because some storefronts' clocks have one-second steps.
     """
+    if isinstance(event, Fetch):
+        return _announced(order, arrival)
     if event.version is not None and order.version is not None and versions.is_older(event.version, order.version):
         return Accepted(order, Disposition.STALE, None)
     whole = not isinstance(event, Cancel) or event.complete
     changed = replace(
         order,
-        reference=getattr(event, "reference", None) or order.reference,
+        reference=event.reference or order.reference,
         version=order.version if event.version is None else event.version,
         revision=order.revision + 1,
         event_id=event_id if whole else order.event_id,
@@ -222,40 +278,175 @@ def newer(order: Order, arrival: Arrival, event: Upsert | Cancel | Fetch, *, eve
     under_way = order.state in (State.WAITING, State.SLEEPING)
     if under_way and order.lane is not Lane.REPLAY:
         # The newer state has not failed yet: it has the whole age that an order may have, in its old place.
-        moved = replace(_moved(changed, arrival.channel), failing_us=None)
+        moved = replace(changed, channel=arrival.channel, failing_us=None)
         return Accepted(moved, Disposition.MERGED, changed.revision)
     waiting = _wait_afresh(changed, arrival.channel, arrival.received_at, arrival.head_starts)
     return Accepted(waiting, Disposition.MERGED if under_way else Disposition.QUEUED, changed.revision)
 
 
 def settled(
-    order: Order, after: Delivery, *, delivered_digest: bytes | None, now: Instant, head_starts: HeadStarts
+    order: Order,
+    after: Delivery,
+    *,
+    delivered_digest: bytes | None,
+    now: Instant,
+    head_starts: HeadStarts,
+    may_be_there: bool = False,
 ) -> Order:
     """The order once its attempt was decided about; gives up the lease.
 
     A newer revision that arrived meanwhile goes on: at once after a success, a refusal or a hold (which was the
-    older one's), after the backoff otherwise.
+    older one's), or if it is to be fetched first; after the backoff otherwise.
     """
     sent = after.state is State.SENT
+    stays = order.to_be_fetched and after.due_at == order.due_at
     decided = replace(
         order,
         state=after.state,
         due_at=after.due_at,
-        urgency=head_starts.urgency(order.lane, after.due_at),
+        urgency=order.urgency if stays else head_starts.urgency(order.lane, after.due_at),
         attempts=after.attempts,
         failing_us=after.failing_us,
         cause=after.cause,
         since=order.since if after.state is order.state else now,
         delivered_digest=delivered_digest,
         delivered_revision=after.revision if sent else order.delivered_revision,
+        may_be_there=order.may_be_there or may_be_there,
         lease=None,
         held_since=_held_since(order, after.state, now),
     )
+    due_at = order.due_at if order.to_be_fetched else now
     if after.state is State.HELD and order.released_at is not None:  # it was asked before a person released it
-        return replace(_wait_afresh(decided, order.channel, now, head_starts), held_since=None)
-    if order.revision > after.revision and after.state in (State.SENT, State.DEAD, State.HELD):
-        return _wait_afresh(decided, order.channel, now, head_starts)
+        return replace(_wait_afresh(decided, order.channel, now, head_starts, due_at=due_at), held_since=None)
+    if order.revision <= after.revision:
+        return decided
+    moved = order.lease is not None and order.lease.channel != order.channel
+    if moved or after.state in (State.SENT, State.DEAD, State.HELD, State.IGNORED):
+        return _wait_afresh(decided, order.channel, now, head_starts, due_at=due_at)
+    if order.to_be_fetched and order.due_at > max(now, after.due_at):
+        return replace(decided, state=State.SLEEPING, due_at=order.due_at)
     return decided
+
+
+def fetched(order: Order, arrival: Arrival, *, event_id: int) -> Accepted | None:
+    """What the document does to its order that was just fetched; gives up the lease.
+
+    ``None``: nothing, because the storefront announced a newer state meanwhile. Then :func:`refetched`.
+    """
+    if order.lease is not None and order.revision > order.lease.revision:
+        return None
+    event, now = arrival.identified, arrival.received_at
+    again = replace(order, attempts=0, failing_us=None, cause=None, lease=None)
+    revision = order.revision + 1
+    match event:
+        case Fetch():
+            raise AssertionError(f"order {order.id}: what was fetched is to be fetched")
+        case Ignore(reason):
+            jetti = f"; Jetti has revision {order.delivered_revision} of it" if order.delivered_revision else ""
+            ended = _ended(again, State.IGNORED, Cause("ignored", f"{reason}{jetti}"), now)
+            return Accepted(replace(ended, revision=revision), Disposition.IGNORED, revision, (Reason("", reason),))
+        case NotUnderstood(reasons):
+            cause = Cause("not_understood", "what was fetched: " + "; ".join(reason.message for reason in reasons))
+            ended = _ended(again, State.DEAD, cause, now)
+            return Accepted(replace(ended, revision=revision), Disposition.QUARANTINED, revision, reasons)
+        case Upsert() | Cancel() if event.external_id != order.external_id:
+            said = f"what was fetched is order {event.external_id}, not {order.external_id}: check the API's address"
+            ended = _ended(again, State.DEAD, Cause("other_order", said), now)
+            return Accepted(replace(ended, revision=revision), Disposition.QUARANTINED, revision, (Reason("", said),))
+        case Upsert() | Cancel():
+            return _read(again, arrival, event, event_id)
+        case _:
+            assert_never(event)
+
+
+def refetched(order: Order, now: Instant) -> Order:
+    """An order that was fetched, but of which a newer state was announced meanwhile; gives up the lease."""
+    state = State.SLEEPING if order.due_at > now else State.WAITING
+    since = order.since if state is order.state else now
+    return replace(order, state=state, since=since, attempts=0, failing_us=None, cause=None, lease=None)
+
+
+def _read(order: Order, arrival: Arrival, event: Upsert | Cancel, event_id: int) -> Accepted:
+    """The order waits for its channel, in the place that it has had since its oldest webhook."""
+    now, starts, lane = arrival.received_at, arrival.head_starts, order.lane
+    due_at = min(now, instant.after(order.urgency, starts.seconds(lane)))
+    if order.event_id is None and lane is Lane.NEW:
+        lane = _first_lane(arrival, event)
+    waiting = replace(
+        order, channel=arrival.channel, state=State.WAITING, lane=lane, due_at=due_at,
+        urgency=starts.urgency(lane, due_at), since=now,
+    )  # fmt: skip
+    if event.version is not None and order.version is not None and versions.is_older(event.version, order.version):
+        return Accepted(waiting, Disposition.STALE, None)
+    changed = replace(
+        waiting,
+        reference=event.reference or order.reference,
+        version=order.version if event.version is None else event.version,
+        revision=order.revision + 1,
+        event_id=event_id,
+        cancelled_at=_cancelled_at(order.cancelled_at, arrival, event),
+    )
+    return Accepted(changed, Disposition.QUEUED, changed.revision)
+
+
+def _ended(order: Order, state: State, cause: Cause, now: Instant) -> Order:
+    return replace(order, state=state, cause=cause, since=now, held_since=None)
+
+
+def _named(arrival: Arrival, event: Fetch, order_id: int) -> Order:
+    """An order of which nothing is known but that it is there."""
+    now = arrival.received_at
+    due_at = instant.after(now, arrival.fetch_after_s)
+    return Order(
+        id=order_id,
+        storefront=arrival.storefront,
+        external_id=event.external_id,
+        channel=arrival.channel,
+        reference=None,
+        version=None,
+        revision=1,
+        event_id=None,
+        cancelled_at=None,
+        delivered_revision=0,
+        delivered_digest=None,
+        state=State.SLEEPING if due_at > now else State.WAITING,
+        lane=Lane.NEW,
+        due_at=due_at,
+        urgency=arrival.head_starts.urgency(Lane.NEW, now),
+        accepted_at=now,
+        since=now,
+    )
+
+
+def _announced(order: Order, arrival: Arrival) -> Accepted:
+    """The order has a newer state, which is still to be fetched: once, however often it is announced meanwhile."""
+    now = arrival.received_at
+    due_at = instant.after(now, arrival.fetch_after_s)
+    changed = replace(order, channel=arrival.channel, revision=order.revision + 1)
+    if order.lease is not None:
+        behind = order.revision > order.lease.revision
+        return Accepted(replace(changed, due_at=due_at), _behind(behind), changed.revision)
+    under_way = order.state in (State.WAITING, State.SLEEPING)
+    if not under_way or order.lane is Lane.REPLAY:
+        waiting = _wait_afresh(changed, arrival.channel, now, arrival.head_starts, due_at=due_at)
+        return Accepted(waiting, _behind(under_way), changed.revision)
+    sleeps = due_at > now
+    if not order.to_be_fetched:
+        changed = replace(changed, attempts=0, cause=None)
+    elif order.state is State.SLEEPING:
+        # What changes within a second of this webhook may be called a duplicate of it: it must not be fetched before.
+        due_at = max(order.due_at, min(due_at, instant.after(order.since, _WAITS_MAX * arrival.fetch_after_s)))
+        sleeps = True
+    state = State.SLEEPING if sleeps else State.WAITING
+    since = order.since if state is order.state else now
+    # It keeps its urgency, and so its place among the deliveries: an order that changes often is not sent last.
+    merged = replace(changed, state=state, due_at=due_at, since=since, failing_us=None)
+    return Accepted(merged, Disposition.MERGED, merged.revision)
+
+
+def _behind(other: bool) -> Disposition:
+    """What becomes of an event behind another one that waits, or behind none."""
+    return Disposition.MERGED if other else Disposition.QUEUED
 
 
 def woken(order: Order, now: Instant) -> Order:
@@ -306,15 +497,15 @@ def discarded(order: Order, *, by: str, why: str, now: Instant) -> Order:
     return replace(order, state=State.DISCARDED, since=now, cause=cause, held_since=None, released_at=None)
 
 
-def _first_lane(arrival: Arrival, event: Upsert | Cancel | Fetch) -> Lane:
-    created_at = getattr(event, "created_at", None)
+def _first_lane(arrival: Arrival, event: Upsert | Cancel) -> Lane:
+    created_at = event.created_at
     if created_at is None:
         return Lane.NEW
     age_s = instant.seconds_between(created_at, arrival.received_at)
     return Lane.UPDATE if age_s > arrival.new_order_window_s else Lane.NEW
 
 
-def _cancelled_at(known: Instant | None, arrival: Arrival, event: Upsert | Cancel | Fetch) -> Instant | None:
+def _cancelled_at(known: Instant | None, arrival: Arrival, event: Upsert | Cancel) -> Instant | None:
     if known is not None or not isinstance(event, Cancel):
         return known
     at = versions.time_of(event.version)
@@ -324,23 +515,23 @@ def _cancelled_at(known: Instant | None, arrival: Arrival, event: Upsert | Cance
 def _held_since(order: Order, state: State, now: Instant) -> Instant | None:
     if state is State.HELD:
         return now if order.held_since is None else order.held_since
-    return order.held_since if state is State.WAITING else None
+    under_way = state is State.WAITING or (state is State.SLEEPING and order.to_be_fetched)
+    return order.held_since if under_way else None
 
 
-def _moved(order: Order, channel: str) -> Order:
-    """The order on the channel that its storefront leads to now; what another channel has is unknown to this one."""
-    return order if order.channel == channel else replace(order, channel=channel, delivered_digest=None)
-
-
-def _wait_afresh(order: Order, channel: str, now: Instant, head_starts: HeadStarts) -> Order:
+def _wait_afresh(
+    order: Order, channel: str, now: Instant, head_starts: HeadStarts, *, due_at: Instant | None = None
+) -> Order:
     """The order waits, from now, with a fresh budget of attempts, in a lane of live traffic. It is new until its first
-    revision is delivered."""
+    revision is delivered. ``due_at``: until then it sleeps."""
+    due_at = now if due_at is None else max(now, due_at)
     lane = Lane.UPDATE if order.delivered_revision or order.lane is Lane.UPDATE else Lane.NEW
     return replace(
-        _moved(order, channel),
-        state=State.WAITING,
+        order,
+        channel=channel,
+        state=State.SLEEPING if due_at > now else State.WAITING,
         lane=lane,
-        due_at=now,
+        due_at=due_at,
         urgency=head_starts.urgency(lane, now),
         accepted_at=now,
         since=now,

@@ -51,6 +51,13 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
+class Obtained:
+    """The order was read from its storefront's API; what it says of itself decides how it goes on."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class Unchanged:
     """Nothing was sent: the sale is, byte for byte, what was delivered last."""
 
@@ -102,7 +109,7 @@ class ChannelWrong:
     cause: Cause
 
 
-Outcome = Sent | Unchanged | CannotMap | NotWanted | Refused | Throttled | Failed | ChannelWrong
+Outcome = Sent | Obtained | Unchanged | CannotMap | NotWanted | Refused | Throttled | Failed | ChannelWrong
 
 
 def name_of(outcome: Outcome) -> str:
@@ -112,6 +119,7 @@ def name_of(outcome: Outcome) -> str:
 
 _NAMES: dict[type[Outcome], str] = {
     Sent: "sent",
+    Obtained: "fetched",
     Unchanged: "unchanged",
     CannotMap: "cannot_map",
     NotWanted: "held",
@@ -137,7 +145,7 @@ def pause_s(outcome: "Throttled") -> float:
 
 def cause_of(outcome: Outcome) -> Cause | None:
     """Why it did not succeed; ``None`` where it did."""
-    return None if isinstance(outcome, Sent | Unchanged) else outcome.cause
+    return None if isinstance(outcome, Sent | Obtained | Unchanged) else outcome.cause
 
 
 @dataclass(frozen=True, slots=True)

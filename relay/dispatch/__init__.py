@@ -18,14 +18,15 @@ from relay.core.delivery import ChannelNow, Delivery, State
 from relay.core.events import AttemptMade, EventFound, Observer, PermitTaken, StoreTrouble, Unexpected
 from relay.core.instant import Instant
 from relay.core.order import Order, finding_of
-from relay.core.outcome import CannotMap, Outcome, Result, Sent, Trouble, cause_of, name_of
+from relay.core.outcome import CannotMap, Obtained, Outcome, Result, Sent, Trouble, cause_of, name_of
 from relay.dispatch.channel import Channel, Permits
 from relay.dispatch.delivering import Delivering
-from relay.dispatch.errand import Errand, Idle, Kept, Request
+from relay.dispatch.errand import Errand, Idle, Kept, Leave, Request
+from relay.dispatch.fetching import Fetching
 from relay.dispatch.governor import Governor
 from relay.store import Attempt, Revived, Settled, Settlement, Store, StoreError, Taken
 
-__all__ = ["Channel", "Delivering", "Dispatcher"]
+__all__ = ["Channel", "Delivering", "Dispatcher", "Errand", "Fetching"]
 
 _POLL_S = 15.0
 """How often the store is asked although nothing said that there is news: hints may be lost, the store is the truth."""
@@ -60,13 +61,16 @@ class Dispatcher:
         clock: Clock,
         observe: Observer,
         jitter: Callable[[], float],
+        onward: Callable[[Settled], None] | None = None,
     ) -> None:
+        """``onward`` is told of an order that goes on on another channel than the one it was taken from."""
         self.channel = channel
         self._store = store
         self._errand = errand
         self._clock = clock
         self._observe = observe
         self._jitter = jitter
+        self._onward = onward
         self._governor = Governor(
             channel, store, clock, observe, errand.read_secrets, self._offered_again, self._awake_until
         )
@@ -83,6 +87,7 @@ class Dispatcher:
         self._news = asyncio.Event()
         self._refill = asyncio.Event()
         self._slept = asyncio.Event()
+        self._wakes_at: Instant | None = None
         self._sending: set[asyncio.Task[None]] = set()
 
     # -- what it is ------------------------------------------------------------------------------------------------
@@ -130,6 +135,11 @@ class Dispatcher:
         if self._backlog.needs_refill:  # it may have left the window for a place beyond it, and the window empty
             self._refill.set()
         self._news.set()
+
+    def asleep(self, due_at: Instant) -> None:
+        """An order sleeps until then."""
+        if self._wakes_at is None or due_at < self._wakes_at:
+            self._slept.set()
 
     def _offered_again(self, revived: Revived) -> None:
         self.offer(revived.waiting)
@@ -230,6 +240,7 @@ class Dispatcher:
         name = self.channel.name
         while True:
             self._slept.clear()
+            self._wakes_at = None
             awake = self._awake
             try:
                 due = await self._store.sleepers_due(name)
@@ -246,7 +257,9 @@ class Dispatcher:
                 self._awake = 0
             now = self._clock.now()
             delay_s = _POLL_S if due is None else instant.seconds_between(now, due[0])
-            await self._clock.until(self._slept, min(max(delay_s, 0.001), _POLL_S))
+            delay_s = min(max(delay_s, 0.001), _POLL_S)
+            self._wakes_at = instant.after(now, delay_s)
+            await self._clock.until(self._slept, delay_s)
 
     # -- one delivery ----------------------------------------------------------------------------------------------
 
@@ -300,7 +313,7 @@ class Dispatcher:
         chosen()
         started_at = self._clock.now()
         try:
-            done = await request.send(self._at_the_wire.take)
+            done = await request.send(self._leaving())
         except BaseException:
             await self._hand_back(taken, request, started_at)
             raise
@@ -308,6 +321,22 @@ class Dispatcher:
         attempt = self._recorded(taken.order.revision, started_at, replace(done.result, outcome=judged.outcome))
         await self._settle(taken, judged.outcome, judged.channel, done.kept, attempt)
         return True
+
+    def _leaving(self) -> Leave:
+        """The last gate, for each request of an attempt. The permit of the first was waited for before its order was
+        chosen; those that follow it wait here, also while the channel rests."""
+        follows = False
+
+        async def leave() -> None:
+            nonlocal follows
+            if follows:
+                while (resting_s := self._governor.resting_s) > 0:
+                    await self._clock.sleep(resting_s)
+                await self._permits.take(self._governor.share)
+            follows = True
+            await self._at_the_wire.take()
+
+        return leave
 
     async def _put_back(self, taken: Taken) -> None:
         """The order waits in its old place: the channel was paused after the choice was made, or the store fails."""
@@ -322,8 +351,18 @@ class Dispatcher:
                 delivered_digest=order.delivered_digest,
             )
         )
-        if settled is not None and settled.waiting is not None:
+        if settled is not None:
+            self._go_on(settled)
+
+    def _go_on(self, settled: Settled) -> None:
+        """See to an order that is not in flight any more."""
+        if settled.order.channel != self.channel.name:
+            if self._onward is not None:
+                self._onward(settled)
+        elif settled.waiting is not None:
             self.offer(settled.waiting)
+        elif settled.order.state is State.SLEEPING:
+            self.asleep(settled.order.due_at)
 
     async def _settle(
         self,
@@ -347,14 +386,13 @@ class Dispatcher:
             attempt=attempt,
             sale=kept.sale,
             finding=finding_of(outcome),
+            may_be_there=kept.may_be_there,
+            brought=kept.brought if isinstance(outcome, Obtained) else None,
         )
         settled = await self._until_settled(settlement)
         if settled is None:
             return
-        if settled.waiting is not None:
-            self.offer(settled.waiting)
-        elif settled.order.state is State.SLEEPING:
-            self._slept.set()
+        self._go_on(settled)
         self._tell(order, after, settled.order, outcome, attempt, now)
 
     async def _until_settled(self, settlement: Settlement) -> Settled | None:
@@ -372,10 +410,11 @@ class Dispatcher:
             order.revision, started_at, instant.seconds_between(started_at, now), "handed_back",
             message="the relay stopped before an answer came: whether it worked is unknown",
         )  # fmt: skip
+        kept = request.unanswered()
         settlement = Settlement(
             order_id=order.id, token=order.token, after=order.delivery, now=now,
-            head_starts=self.channel.head_starts, delivered_digest=request.unanswered().delivered_digest,
-            attempt=attempt,
+            head_starts=self.channel.head_starts, delivered_digest=kept.delivered_digest,
+            attempt=attempt, may_be_there=kept.may_be_there,
         )  # fmt: skip
         try:
             await self._store.settle(settlement)
@@ -418,12 +457,14 @@ class Dispatcher:
             )  # fmt: skip
         if attempt is None:
             return
+        cause = settled.cause if settled.state is State.DEAD else None  # of what was fetched, perhaps
         waited_s = instant.seconds_between(order.accepted_at, now) if isinstance(outcome, Sent) else None
         self._observe(
             AttemptMade(
                 channel=name, storefront=order.storefront, order_id=order.id, order=order.external_id,
                 reference=order.reference, revision=order.revision, lane=order.lane, outcome=attempt.outcome,
-                status=attempt.status, code=attempt.code, message=attempt.message, duration_s=attempt.duration_s,
+                status=attempt.status, code=attempt.code or ("" if cause is None else cause.code),
+                message=attempt.message or ("" if cause is None else cause.message), duration_s=attempt.duration_s,
                 attempts=after.attempts, accepted_to_sent_s=waited_s, state=settled.state, due_at=settled.due_at,
             )
         )  # fmt: skip

@@ -26,6 +26,8 @@ class Channel:
     """Requests in flight at the most."""
     window: int = 1024
     """Deliveries of the backlog's head that are kept in memory at the most."""
+    wait_s: float = 0.0
+    """For how long an order sleeps before its turn comes at all."""
 
     @property
     def ceiling(self) -> float:
@@ -35,7 +37,7 @@ class Channel:
     @property
     def sleep_max_s(self) -> float:
         """No delivery sleeps longer than this, seconds: one that would has outlived a clock that was set back."""
-        return max(self.retry.cap_s, PAUSE_MAX_S, self.breaker.probe_cap_s, self.breaker.halt_probe_cap_s)
+        return max(self.wait_s, self.retry.cap_s, PAUSE_MAX_S, self.breaker.probe_cap_s, self.breaker.halt_probe_cap_s)
 
 
 class Permits:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from relay.core.mapping import Made, Maker, conclude
-from relay.core.order import Order, known_at_jetti
+from relay.core.order import Order, known_at_jetti, may_have_left
 from relay.core.outcome import Result
 from relay.dispatch.errand import Done, Idle, Kept, Leave
 from relay.store import Store, Taken
@@ -60,8 +60,8 @@ class _Delivery:
         """See :class:`relay.dispatch.errand.Request`."""
         result = await self.wire.send(self.made.sale, leave)
         known = known_at_jetti(self.order, result.outcome, self.made.digest)
-        return Done(result, Kept(known, self.made.sale))
+        return Done(result, Kept(known, self.made.sale, may_have_left(result.outcome)))
 
     def unanswered(self) -> Kept:
         """Jetti may have taken it or not."""
-        return Kept(None)
+        return Kept(None, may_be_there=True)

@@ -4,11 +4,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from relay.core.order import Arrival
 from relay.core.outcome import Outcome, Result
 from relay.store import Taken
 
 Leave = Callable[[], Awaitable[None]]
-"""Awaited right before a request is written: the last gate of the pace."""
+"""Awaited right before each request is written: the last gate of the pace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,10 @@ class Kept:
     """Digest of the sale that Jetti is known to have after it; ``None`` when that is not certain."""
     sale: bytes | None = field(default=None, repr=False)
     """The sale that was made, if one was."""
+    may_be_there: bool = False
+    """Whether it may have left something at Jetti."""
+    brought: Arrival | None = field(default=None, repr=False)
+    """The document that it fetched; see :attr:`relay.store.Settlement.brought`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,7 @@ class Idle:
 
 
 class Request(Protocol):
-    """What is to be sent for one order."""
+    """What is to be sent for one order: one request, or a few after each other that count as one attempt."""
 
     async def send(self, leave: Leave) -> Done:
         """Send it: connect, await ``leave()``, write. Never raises for anything the network or the other end does."""

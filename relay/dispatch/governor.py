@@ -29,6 +29,7 @@ from relay.core.outcome import (
     ChannelWrong,
     Failed,
     NotWanted,
+    Obtained,
     Outcome,
     Refused,
     Sent,
@@ -190,7 +191,7 @@ class Governor:
             outcome = Failed(outcome.cause)
         if not (own_fault and isinstance(outcome, Throttled)):
             self._set_tempo(outcome, number, now)
-        if number <= self._moved_at and not isinstance(outcome, Sent):
+        if number <= self._moved_at and not isinstance(outcome, Sent | Obtained):
             # Begun before the circuit moved, it says nothing of how the channel is now; nor of the order.
             self._note_tried(order.id, outcome)
             return Judged(_parked(outcome), self._condition.around(self._park_s(now)))
@@ -204,7 +205,7 @@ class Governor:
 
     def _note_tried(self, order_id: int, outcome: Outcome) -> None:
         stands = self._condition.breaker.stands
-        if isinstance(outcome, Sent):
+        if isinstance(outcome, Sent | Obtained):
             if not stands:
                 self._tried.clear()
         elif stands or isinstance(outcome, Throttled):
@@ -221,7 +222,7 @@ class Governor:
     def _suspect(self, order: Order, number: int, outcome: Outcome) -> bool:
         """Whether it is the order's own fault, as far as other orders tell."""
         match outcome:
-            case Sent():
+            case Sent() | Obtained():
                 for suspects in (self._refused, self._wrong, self._throttled):
                     suspects.took(order.id, number)
             case Refused():
@@ -240,7 +241,7 @@ class Governor:
     def _set_tempo(self, outcome: Outcome, number: int, now: Instant) -> None:
         tempo = self._condition.tempo
         match outcome:
-            case Sent():
+            case Sent() | Obtained():
                 if (faster := tempo.took(number=number)) is not tempo:
                     self._condition = replace(self._condition, tempo=faster)
             case Throttled(_, cause):

@@ -54,7 +54,7 @@ class Taken:
     order: Order
     """As of the lease; ``order.lease`` holds the token to show when settling."""
     topic: str
-    """Of the event whose body follows."""
+    """Of the event whose body follows; empty, like the body, where there is none (yet)."""
     body: bytes = field(repr=False)
     """The newest raw event that is the whole order."""
 
@@ -67,7 +67,7 @@ class Attempt:
     started_at: Instant
     duration_s: float
     outcome: str
-    """``sent``, ``refused``, ``throttled``, ``failed``, ``channel_wrong`` or ``handed_back``."""
+    """``sent``, ``fetched``, ``refused``, ``throttled``, ``failed``, ``channel_wrong`` or ``handed_back``."""
     status: int | None = None
     code: str = ""
     message: str = ""
@@ -92,6 +92,11 @@ class Settlement:
     sale: bytes | None = field(default=None, repr=False)
     """The sale that was made, if one was: kept as the order's newest."""
     finding: Finding | None = None
+    may_be_there: bool = False
+    """Whether the attempt may have left something at Jetti."""
+    brought: Arrival | None = field(default=None, repr=False)
+    """The document that the attempt fetched: it is kept as an event of the order, and decides, instead of ``after``,
+    how the order goes on; see :func:`relay.core.order.fetched`. Dropped if the order is to be fetched again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,8 @@ class Settled:
 
     order: Order
     waiting: Waiting | None
-    """The order's place in the backlog, if it waits again at once."""
+    """The order's place in the backlog, if it waits again at once; of :attr:`Order.channel`, which may be another than
+    it was taken from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,7 +417,8 @@ class Store(Protocol):
         ...
 
     async def revive(self, revival: Revival) -> Sequence[Revived]:
-        """Let dead or discarded orders wait again that have a whole webhook; the others are left as they are."""
+        """Let dead or discarded orders wait again that have a whole webhook, or are fetched; the others are left as
+        they are."""
         ...
 
     async def discard(self, discarding: Discarding) -> tuple[Sequence[int], Sequence[int]]:

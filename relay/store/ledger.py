@@ -87,7 +87,7 @@ class Kept:
 
     event: Event
     digest: bytes | None
-    """``None`` for a duplicate: its key belongs to the earlier event."""
+    """``None`` for a duplicate, whose key belongs to the earlier event, and for what was fetched."""
     body: bytes | None
     """``None`` for a duplicate: the earlier event has it."""
     headers: Mapping[str, str] | None = None
@@ -173,7 +173,7 @@ class Ledger:
         order = self._orders.get(order_id)
         if order is None or order.lease is not None or order.state is not State.WAITING or order.channel != channel:
             return None
-        leased = replace(order, lease=Lease(self._fresh.token(), order.revision))
+        leased = replace(order, lease=Lease(self._fresh.token(), order.revision, channel))
         self._orders[order_id] = self.leased[order_id] = leased
         if self._before[order_id] is order:
             self._before[order_id] = leased
@@ -184,15 +184,18 @@ class Ledger:
         order = self._orders.get(settlement.order_id)
         if order is None or not _may_settle(order, settlement):
             return None
-        changed = self._change(
-            rules.settled(
+        if settlement.brought is None:
+            changed = rules.settled(
                 order,
                 settlement.after,
                 delivered_digest=settlement.delivered_digest,
                 now=settlement.now,
                 head_starts=settlement.head_starts,
+                may_be_there=settlement.may_be_there,
             )
-        )
+        else:
+            changed = self._fetched(order, settlement.brought, settlement.now)
+        self._change(changed)
         revision = settlement.after.revision
         if settlement.attempt is not None:
             self.attempts.append((order.id, settlement.attempt))
@@ -214,7 +217,7 @@ class Ledger:
         revived: list[Revived] = []
         for order_id in revival.order_ids:
             order = self._orders.get(order_id)
-            if order is None or order.state not in (State.DEAD, State.DISCARDED) or not self._is_whole(order):
+            if order is None or order.state not in (State.DEAD, State.DISCARDED) or not self._may_go_on(order):
                 continue
             if revival.code is not None and (order.cause is None or order.cause.code != revival.code):
                 continue
@@ -296,7 +299,7 @@ class Ledger:
                 continue
             if not selects(replay.selection, order):
                 continue
-            if self._is_whole(order):
+            if self._may_go_on(order):
                 revived.append(self._revive(order, Lane.REPLAY, now, head_starts))
             else:
                 left += 1
@@ -364,6 +367,18 @@ class Ledger:
     ) -> tuple[Event, Receipt]:
         return self._concluded(event_id, arrival, order, self._decided(event_id, arrival, about, order))
 
+    def _fetched(self, order: Order, arrival: Arrival, now: Instant) -> Order:
+        """The order as its document says. The document is an event like any other, but for having no dedupe key: what
+        is fetched twice may be the same, and the order goes on all the same."""
+        event_id = self._fresh.event_id()
+        accepted = rules.fetched(order, arrival, event_id=event_id)
+        if accepted is None:
+            return rules.refetched(order, now)
+        made = _event(event_id, arrival, accepted.disposition, order, accepted.revision, reasons=accepted.reasons)
+        self._bodies.add(event_id)
+        self.events.append(Kept(made, None, arrival.body))
+        return accepted.order
+
     def _late(
         self, event_id: int, arrival: Arrival, about: Upsert | Cancel | Fetch, received_at: Instant
     ) -> tuple[Event, Receipt]:
@@ -385,7 +400,7 @@ class Ledger:
         now = accepted.order
         if before is not None and (stays or accepted.disposition is Disposition.STALE):
             now = replace(now, lane=before.lane)
-        elif now.lease is None and now.state is State.WAITING:
+        elif now.lease is None and now.state in _UNDER_WAY:
             now = replace(now, lane=Lane.REPLAY, urgency=arrival.head_starts.urgency(Lane.REPLAY, now.due_at))
         if (
             isinstance(about, Cancel)
@@ -409,6 +424,10 @@ class Ledger:
         event = _event(event_id, arrival, accepted.disposition, now, accepted.revision, reasons=accepted.reasons)
         waiting = _place(now) if _waits_elsewhere(before, now) else None
         return event, Receipt(event_id, accepted.disposition, now.id, accepted.revision, waiting=waiting)
+
+    def _may_go_on(self, order: Order) -> bool:
+        """Whether there is what its sale is made of, or that is to be fetched."""
+        return order.to_be_fetched or self._is_whole(order)
 
     def _is_whole(self, order: Order) -> bool:
         event_id = order.event_id

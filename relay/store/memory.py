@@ -9,7 +9,7 @@ from itertools import islice
 
 from relay.core.backlog import Waiting
 from relay.core.condition import Condition
-from relay.core.delivery import HeadStarts, Lane, State
+from relay.core.delivery import FINISHED, HeadStarts, Lane, State
 from relay.core.instant import Instant
 from relay.core.order import Arrival, Order
 from relay.store import (
@@ -44,7 +44,6 @@ from relay.store import (
 from relay.store.ledger import Fresh, Ledger, Loaded, begun, is_lost, key_of, selects
 
 _UNDER_WAY = (State.WAITING, State.SLEEPING)
-_FINISHED = (State.SENT, State.DISCARDED)
 
 
 class _Numbers:
@@ -334,8 +333,6 @@ class MemoryStore:
         return [o for o in self._orders.values() if o.state is State.SLEEPING and o.channel == channel]
 
     def _taken(self, order: Order) -> Taken | None:
-        if order.event_id is None:
-            return None
         if order.event_id not in self._bodies:
             return Taken(order, "", b"")
         return Taken(order, self._events[order.event_id].topic, self._bodies[order.event_id])
@@ -413,7 +410,7 @@ class MemoryStore:
 
     def _sweep_orders(self, order_ids: Sequence[int], cutoffs: Cutoffs, swept: Swept) -> Swept:
         for order in [self._orders[order_id] for order_id in order_ids]:
-            if order.state not in _FINISHED:
+            if order.state not in FINISHED:
                 continue
             events = [event for event in self._events.values() if event.order_id == order.id]
             if order.since < cutoffs.finished and all(event.received_at < cutoffs.finished for event in events):
@@ -437,7 +434,7 @@ class MemoryStore:
 
     def _unfinished(self, order_id: int | None) -> Order | None:
         order = None if order_id is None else self._orders.get(order_id)
-        return None if order is None or order.state in _FINISHED else order
+        return None if order is None or order.state in FINISHED else order
 
     def _forget_event(self, event_id: int) -> bool:
         """Forget it with everything it has; returns whether that was a body too."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from relay.core import instant
 from relay.core.delivery import State
-from relay.core.order import Disposition, Order
+from relay.core.order import Disposition, Order, is_fetching
 from relay.store import Event, Timeline
 
 SENDING = "sending"
@@ -39,7 +39,7 @@ def of_event(event: Event, timeline: Timeline | None) -> Place:
         return Place("superseded", f"revision {event.revision} was superseded by revision {event.revision + 1}")
     if in_flight in (None, event.revision):
         return of_order(order)
-    return Place("waiting", f"sent after revision {in_flight}, which is being sent")
+    return Place("waiting", f"goes on after revision {in_flight}, which is in flight")
 
 
 def of_order(order: Order, channel_state: str | None = SENDING) -> Place:
@@ -48,7 +48,8 @@ def of_order(order: Order, channel_state: str | None = SENDING) -> Place:
     ``channel_state``: how its channel is, as far as it keeps an order waiting; ``None``: there is no such channel.
     """
     if order.lease is not None:
-        return Place("in flight", f"revision {order.lease.revision} is being sent")
+        doing = "fetched" if is_fetching(order.lease.channel) else "sent"
+        return Place("in flight", f"revision {order.lease.revision} is being {doing}")
     cause = "" if order.cause is None else f"{order.cause.code}: {order.cause.message}"
     if order.state is State.DISCARDED and order.cause is not None:
         cause = order.cause.message  # by whom, and why
@@ -60,11 +61,12 @@ def of_order(order: Order, channel_state: str | None = SENDING) -> Place:
             words = f"due since {instant.iso(order.due_at)} in lane {order.lane}{last}"
             return Place("waiting", words + _kept_by(order.channel, channel_state))
         case State.SLEEPING:
-            words = f"attempt {order.attempts + 1} at {instant.iso(order.due_at)}; last: {cause}"
+            last = f"; last: {cause}" if cause else ""
+            words = f"attempt {order.attempts + 1} at {instant.iso(order.due_at)}{last}"
             return Place("sleeping", words + _kept_by(order.channel, channel_state))
         case State.DEAD:
             return Place("dead", f"needs a person: {cause}")
-        case State.HELD | State.DISCARDED:
+        case State.HELD | State.DISCARDED | State.IGNORED:
             return Place(order.state.value, cause)
 
 

@@ -8,7 +8,39 @@ from pydantic import Field
 
 from relay.config.problems import Problem
 from relay.config.storefronts import Storefront
-from relay.config.values import HeaderSecret, Number, WebAddress, is_loopback
+from relay.config.tables import Breaker, Retry, Table
+from relay.config.values import HeaderSecret, Number, WebAddress, Whole, is_loopback
+from relay.core.pace import Pace
+
+_PACE = Pace()
+
+
+class Fetch(Table):
+    """How orders are read from a storefront's API: at a pace, with retries and a circuit of its own."""
+
+    rate: Number = Field(4, ge=0.001, le=1000)
+    """Requests per second, at the most; an order may take several. Squarespace allows 300 a minute, BigCommerce's
+    smaller plans 150 in 30 seconds, both to all that use the API together."""
+    burst: Whole = Field(_PACE.burst, ge=1, le=1000)
+    """Requests that may leave at once after a quiet time; 1: evenly spaced."""
+    rate_floor: Number = Field(_PACE.floor, ge=0.01, le=1)
+    """The share of `rate` that the API's throttling never slows fetching down below."""
+    in_flight_max: Whole = Field(4, ge=1, le=100)
+    """Orders that are fetched at the same time."""
+    wait_s: Number = Field(2, ge=0, le=3600)
+    """From an order's latest webhook to its being fetched, seconds, so that it is fetched once for all the webhooks of
+    one change; at the most five times as long from the first. Not below 1.1 in earnest: BigCommerce's webhooks of two
+    changes within one second may be the same."""
+    window: Whole = Field(1024, ge=1, le=100_000)
+    """Orders to be fetched that are kept in memory, the head of the backlog; the rest is on disk."""
+    backlog_max: Whole = Field(10_000_000, ge=1, le=1_000_000_000)
+    """Orders that may wait to be fetched; beyond it 503 with Retry-After."""
+    retry: Retry = Retry()
+    breaker: Breaker = Breaker()
+
+    @property
+    def pace(self) -> Pace:
+        return Pace(self.rate, 1.0, self.burst, self.rate_floor)
 
 
 class ThinStorefront(Storefront):
@@ -22,6 +54,7 @@ class ThinStorefront(Storefront):
     """Where the storefront's API begins; `http://` only to this machine, because the token travels with it."""
     api_timeout_s: Number = Field(20, ge=1, le=300)
     """Time for one request to the API, seconds; an order may take several."""
+    fetch: Fetch = Fetch()
 
     def faults(self) -> Iterator[Problem]:
         yield from super().faults()

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import zstandard
 
+from relay.core import delivery
 from relay.core.backlog import Waiting
 from relay.core.delivery import Lane, State
 from relay.core.order import Disposition, Lease, Order
@@ -20,7 +21,7 @@ Row = tuple[Any, ...]
 ORDER_COLUMNS = (
     "id", "storefront", "external_id", "channel", "reference", "version", "revision", "event_id", "cancelled_at",
     "delivered_revision", "delivered_digest", "state", "lane", "due_at", "urgency", "accepted_at", "since", "attempts",
-    "failing_us", "held_since", "released_at", "cause_code", "cause_message", "cause_status", "run",
+    "failing_us", "may_be_there", "held_since", "released_at", "cause_code", "cause_message", "cause_status", "run",
 )  # fmt: skip
 _STATE, _LANE, _CAUSE = (ORDER_COLUMNS.index(column) for column in ("state", "lane", "cause_code"))
 EVENT_COLUMNS = (
@@ -36,8 +37,8 @@ REPLAYS = """id, code, channel, storefront, since, until, begun_at, "by", why, t
 
 LOST = "disposition = 'quarantined' AND order_id IS NULL"
 """Events from which no order could be read; the indexes ``events_lost…`` hold exactly these."""
-FINISHED = "('sent', 'discarded')"
-"""The states in which an order needs nothing more."""
+FINISHED = "(" + ", ".join(f"'{state}'" for state in sorted(delivery.FINISHED)) + ")"
+"""The states in which an order needs nothing more, for SQL."""
 
 
 def order_row(order: Order, run: int) -> Row:
@@ -46,7 +47,7 @@ def order_row(order: Order, run: int) -> Row:
         order.id, order.storefront, order.external_id, order.channel, order.reference, order.version, order.revision,
         order.event_id, order.cancelled_at, order.delivered_revision, order.delivered_digest, order.state, order.lane,
         order.due_at, order.urgency, order.accepted_at, order.since, order.attempts, order.failing_us,
-        order.held_since, order.released_at,
+        order.may_be_there, order.held_since, order.released_at,
         *((None, None, None) if cause is None else (cause.code, cause.message, cause.status)), run,
     )  # fmt: skip
 
@@ -54,6 +55,7 @@ def order_row(order: Order, run: int) -> Row:
 def order_of(row: Row, lease: Lease | None) -> Order:
     values: dict[str, Any] = dict(zip(ORDER_COLUMNS[:_CAUSE], row, strict=False))
     values["state"], values["lane"] = State(row[_STATE]), Lane(row[_LANE])
+    values["may_be_there"] = bool(values["may_be_there"])
     code, message, status, _ = row[_CAUSE:]
     return Order(**values, cause=None if code is None else Cause(code, message, status), lease=lease)
 

@@ -341,12 +341,10 @@ class Writer:
 
     def _with_bodies(self, results: list[object]) -> list[object]:
         """Every order that was leased, with the body its sale is made from."""
-        leased = {r.event_id: r for r in results if isinstance(r, Order) and r.event_id is not None}
-        found = bodies(self._connection, list(leased))
-        return [
-            Taken(r, *found.get(r.event_id, ("", b""))) if isinstance(r, Order) and r.event_id is not None else r
-            for r in results
-        ]
+        leased = [r.event_id for r in results if isinstance(r, Order) and r.event_id is not None]
+        found = bodies(self._connection, leased)
+        nothing = ("", b"")
+        return [Taken(r, *found.get(r.event_id or 0, nothing)) if isinstance(r, Order) else r for r in results]
 
     # -- save --------------------------------------------------------------------------------------------------------
 
