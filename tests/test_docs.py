@@ -277,7 +277,8 @@ def test_every_metric_in_an_alert_exists_with_the_labels_it_is_asked_by() -> Non
 def test_an_outage_alert_compares_two_outcomes_of_one_channel() -> None:
     """PromQL's ``and`` matches on all labels, so that without ``ignoring (outcome)`` it would never fire."""
     (alert,) = [row[0] for row in table(METRICS, "## What to be woken by") if 'outcome="failed"' in row[0]]
-    assert " and ignoring (outcome) rate(" in alert
+    assert " and ignoring (outcome) (rate(" in alert
+    assert " + ignoring (outcome) rate(" in alert, "what is fetched got through too"
 
 
 def test_every_alert_has_a_page_of_the_runbook_and_every_page_an_alert() -> None:
