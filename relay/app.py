@@ -3,7 +3,7 @@
 import asyncio
 import random
 import sys
-from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -130,7 +130,7 @@ async def running(
                 tuple(settings.storefronts), tuple(settings.channels),
             )
         )  # fmt: skip
-        for warning in (*_warnings(settings), *await _stranded(store, dispatchers)):
+        for warning in (*_warnings(settings), *await _stranded(store, settings)):
             observe(warning)
         async with asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(dispatcher.run()) for dispatcher in dispatchers.values()]
@@ -167,9 +167,10 @@ def _channels(settings: Settings) -> list[str]:
     return [*settings.channels, *map(fetching, settings.thin)]
 
 
-async def _stranded(store: Store, channels: Container[str]) -> list[Warned]:
+async def _stranded(store: Store, settings: Settings) -> list[Warned]:
     """Orders that wait for a channel which is not configured (renamed, removed): nobody will send them."""
     waiting: dict[str, int] = {}
+    channels = _channels(settings)
     for (channel, state, _), orders in (await store.tally()).items():
         if channel not in channels and state in (State.WAITING, State.SLEEPING):
             waiting[channel] = waiting.get(channel, 0) + orders

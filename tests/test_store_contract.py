@@ -618,6 +618,17 @@ async def test_a_bulk_replay_fetches_what_was_never_seen_whole(store: Store) -> 
     assert [revived.channel for revived in advanced.revived] == [FETCHING]
 
 
+async def test_what_names_an_order_and_is_understood_late_is_fetched_behind_live_traffic(store: Store) -> None:
+    lost = await accept(store, garbled())
+    hook = arrival(Fetch("1001", None, "late", "orders/changed"), channel=FETCHING, received_at=at(9))
+    receipt = await store.understood(lost.event_id, replace(hook, fetch_after_s=2.0))
+    assert receipt is not None
+    order = await order_of(store, receipt)
+    assert (order.state, order.lane) == (State.SLEEPING, Lane.REPLAY)
+    assert order.urgency == STARTS.urgency(Lane.REPLAY, at(11))
+    assert (await fetch(store, receipt, upsert(), now=at(11))).lane is Lane.REPLAY
+
+
 async def test_a_cancellation_that_was_fetched_sticks(store: Store) -> None:
     first = await announce(store)
     await fetch(store, first, cancel(version=7), now=at(3))
@@ -1881,7 +1892,10 @@ async def test_a_store_without_a_disk_takes_and_returns_no_space() -> None:
 
 DUE_LATER_S = (0.5, 1.0, 60.0)
 HEAD_STARTS_S = {"new": 3600, "update": 0, "replay": -3600}
-FINISHED = ("sent", "discarded")
+FINISHED = ("sent", "discarded", "ignored")
+THIN = ("T1", "T2")
+"""Orders that webhooks only name."""
+FETCH_AFTER_S = 2.0
 BY_ANNA = Deed(NOW, "anna", "discard", "what was chosen", "of no use")
 
 
@@ -1908,6 +1922,9 @@ class Known:
     """Of the cause."""
     lease: tuple[int, int] | None = None
     """Token and revision."""
+    leased_on: str = ""
+    placed: Instant = 0
+    """What it became due at, for its place; an order that is fetched keeps that."""
     sent: set[int] = field(default_factory=set)
     held_since: Instant | None = None
     released: Instant | None = None
@@ -1915,7 +1932,7 @@ class Known:
 
     @property
     def place(self) -> Waiting:
-        return Waiting(self.due - HEAD_STARTS_S[self.lane] * 1_000_000, self.id)
+        return Waiting(self.placed - HEAD_STARTS_S[self.lane] * 1_000_000, self.id)
 
     @property
     def live(self) -> bool:
@@ -1928,6 +1945,7 @@ class Known:
 
     def wait_afresh(self, now: Instant) -> None:
         self.state, self.due, self.attempts, self.failing, self.since, self.code = "waiting", now, 0, None, now, None
+        self.placed = now
         self.lane = "update" if self.delivered > 0 or self.lane == "update" else "new"
 
     def is_overruled(self, now: Instant) -> bool:
@@ -1935,16 +1953,22 @@ class Known:
         overruled = self.state == "held" and self.released is not None
         if self.state == "held" and not overruled:
             self.held_since = now if self.held_since is None else self.held_since
-        elif self.state != "waiting":
+        elif self.state != "waiting" and not (self.state == "sleeping" and self.to_be_fetched):
             self.held_since = None
         return overruled
 
     def release(self, lane: str | None, channel: str, now: Instant, *, person: bool) -> None:
-        self.digest = self.digest if channel == self.channel else None
         self.channel = channel
         self.wait_afresh(now)
         self.lane = lane or self.lane
         self.held_since, self.released = None, now if person else self.released
+
+    @property
+    def to_be_fetched(self) -> bool:
+        return self.channel == FETCHING
+
+    def sleep(self, until: Instant) -> None:
+        self.state, self.due = "sleeping", until
 
     def revive(self, lane: str | None, now: Instant) -> None:
         lane = lane or self.lane
@@ -2011,11 +2035,14 @@ class Model:
         late: bool,
     ) -> tuple[str, int | None, bool]:  # fmt: skip
         """``late``: the event was accepted long ago, and is understood only now."""
+        if kind == "fetch":
+            return self.announce(name, now)
         whole, cancels = kind != "delete", kind in ("cancel", "delete")
         order = self.orders.get(name)
         if order is None:
             order = Known(0, channel, "update" if old else "new", "waiting" if whole else "dead", now, version, now)
             order.event_id, order.cancelled = event_id if whole else None, cancels
+            order.placed = now
             order.lane = "replay" if late and whole else order.lane
             order.code = None if whole else "never_seen"
             self.orders[name] = order
@@ -2044,6 +2071,32 @@ class Model:
         if late:
             order.lane = "replay"
         return ("merged" if was_under_way else "queued"), order.revision, True
+
+    def announce(self, name: str, now: Instant) -> tuple[str, int | None, bool]:
+        """A webhook only names the order, which is fetched once it has been quiet for a while."""
+        due = instant.after(now, FETCH_AFTER_S)
+        order = self.orders.get(name)
+        if order is None:
+            order = self.orders[name] = Known(0, FETCHING, "new", "sleeping", due, None, now, placed=now)
+            return "queued", 1, False
+        order.revision += 1
+        was_fetched, order.channel = order.to_be_fetched, FETCHING
+        if order.lease is not None:
+            order.due = due
+            return ("queued" if order.revision - order.lease[1] == 1 else "merged"), order.revision, False
+        was_under_way = order.under_way
+        if not was_under_way or order.lane == "replay":
+            order.wait_afresh(now)
+            order.sleep(due)
+            return ("merged" if was_under_way else "queued"), order.revision, False
+        if not was_fetched:
+            order.attempts, order.code = 0, None
+        elif order.state == "sleeping":
+            due = max(order.due, min(due, instant.after(order.since, 5 * FETCH_AFTER_S)))
+        order.since = order.since if order.state == "sleeping" else now
+        order.failing = None
+        order.sleep(due)
+        return "merged", order.revision, False
 
     def forget(self, *, bodies: Instant, finished: Instant) -> None:
         """What is finished and older than it has to be kept. Nothing that is lost or still to be sent depends on it."""
@@ -2096,6 +2149,9 @@ class Model:
         """Dead orders that a selection names, in the order of their ids."""
         dead = [o for o in self.orders.values() if o.state == "dead" and o.since <= until]
         return sorted((o for o in dead if code in (None, o.code)), key=lambda order: order.id)
+
+    def may_go_on(self, order: Known) -> bool:
+        return order.to_be_fetched or self.is_whole(order)
 
     def is_whole(self, order: Known) -> bool:
         return order.event_id is not None and order.event_id in self.bodies
@@ -2164,18 +2220,33 @@ class Stores(RuleBasedStateMachine):
             case _:
                 return Cancel(name, version, key, "t", None, created_at, complete=kind == "cancel")
 
+    @rule(name=st.sampled_from(THIN))
+    def hook(self, name: str) -> None:
+        """A webhook that only names its order."""
+        about = self.about(name, "fetch", None)
+        self.arrive(about, FETCHING, b"hook")
+        self.webhooks.append((about, FETCHING, b"hook"))
+
     @precondition(lambda self: any(order.lease for order in self.model.orders.values()))
     @rule(data=st.data(), kind=st.sampled_from(["upsert", "cancel", "delete"]))
     def webhook_behind_one_in_flight(self, data: st.DataObject, kind: str) -> None:
         """It is never stale."""
         leased = sorted(name for name, order in self.model.orders.items() if order.lease is not None)
-        self.webhook_now(data.draw(st.sampled_from(leased)), kind)
+        name = data.draw(st.sampled_from(leased))
+        if name in THIN:
+            self.hook(name=name)
+        else:
+            self.webhook_now(name, kind)
 
     @precondition(lambda self: any(order.lane == "replay" for order in self.model.orders.values()))
     @rule(data=st.data())
     def webhook_of_one_that_is_replayed(self, data: st.DataObject) -> None:
         replayed = sorted(name for name, order in self.model.orders.items() if order.lane == "replay")
-        self.webhook_now(data.draw(st.sampled_from(replayed)), "upsert")
+        name = data.draw(st.sampled_from(replayed))
+        if name in THIN:
+            self.hook(name=name)
+        else:
+            self.webhook_now(name, "upsert")
 
     def webhook_now(self, name: str, kind: str) -> None:
         about = self.about(name, kind, None)
@@ -2198,7 +2269,8 @@ class Stores(RuleBasedStateMachine):
     def arrive(self, about: Identified, channel: str, body: bytes) -> None:
         name, kind, version, old = self.read(about)
         earlier = self.model.seen.get(about.dedupe_key)
-        receipt = self.run(accept(self.store, about, channel=channel, received_at=self.now, body=body))
+        came = arrival(about, channel=channel, received_at=self.now, body=body)
+        receipt = self.run(self.store.accept(replace(came, fetch_after_s=FETCH_AFTER_S)))
         disposition, revision, waits = self.model.accept(
             receipt.event_id, about.dedupe_key, name, kind, version, channel=channel, old=old, now=self.now
         )
@@ -2245,7 +2317,7 @@ class Stores(RuleBasedStateMachine):
     @rule(
         data=st.data(),
         name=st.sampled_from(["1", "2", "3"]),
-        kind=st.sampled_from(["upsert", "upsert", "fetch", "cancel", "delete", "ping", "garbled"]),
+        kind=st.sampled_from(["upsert", "upsert", "cancel", "delete", "ping", "garbled"]),
         version=st.one_of(st.none(), st.integers(0, 4)),
         channel=st.sampled_from(["main", "main", "other"]),
     )
@@ -2271,7 +2343,7 @@ class Stores(RuleBasedStateMachine):
         assert self.run(self.store.understood(event_id, read_again)) is None, "it is lost no more"
 
     @precondition(lambda self: self.model.orders)
-    @rule(data=st.data(), channel=st.sampled_from(["main", "main", "other"]))
+    @rule(data=st.data(), channel=st.sampled_from(["main", "main", "other", FETCHING]))
     def take(self, data: st.DataObject, channel: str) -> None:
         ids = [order.id for order in self.model.orders.values()]
         candidates = data.draw(st.lists(st.sampled_from(ids), min_size=1, unique=True))
@@ -2285,7 +2357,7 @@ class Stores(RuleBasedStateMachine):
             assert lease.revision == expected.revision
             assert lease.token not in self.tokens, "a token is given once"
             self.tokens.add(lease.token)
-            expected.lease = (lease.token, lease.revision)
+            expected.lease, expected.leased_on = (lease.token, lease.revision), channel
             self.touched |= set(self.model.orders)
 
     @precondition(lambda self: any(o.state == "waiting" and o.lease is None for o in self.model.orders.values()))
@@ -2299,7 +2371,11 @@ class Stores(RuleBasedStateMachine):
         assert taken is not None
         assert taken.order.lease is not None
         self.tokens.add(taken.order.lease.token)
-        self.conclude(name, taken.order.lease.token, order.revision, outcome, 0.0)
+        order.leased_on = order.channel
+        if order.to_be_fetched and outcome == "sent":
+            self.brings(name, taken.order.lease.token, order.revision, "upsert", None)
+        else:
+            self.conclude(name, taken.order.lease.token, order.revision, outcome, 0.0)
 
     @precondition(lambda self: any(order.lease for order in self.model.orders.values()))
     @rule(
@@ -2314,12 +2390,104 @@ class Stores(RuleBasedStateMachine):
         order = self.model.orders[name]
         assert order.lease is not None
         token, revision = order.lease
+        if order.leased_on == FETCHING and outcome in ("sent", "unchanged", "cannot_map", "held"):
+            outcome = "failed"
         if outcome == "held" and revision < order.revision:
             outcome = "throttled"  # what is held is what the newest revision says
         if token_is_wrong:
             assert self.run(self.store.settle(self.made(order, token + 1_000_000, revision, outcome, delay_s))) is None
         else:
             self.conclude(name, token, revision, outcome, delay_s)
+
+    @precondition(lambda self: any(o.under_way and o.to_be_fetched for o in self.model.orders.values()))
+    @rule(data=st.data(), seconds=st.sampled_from([2.0, 2.5, 12.0]))
+    def begin_fetch(self, data: st.DataObject, seconds: float) -> None:
+        """Its time has come: the order is woken and taken."""
+        orders = self.model.orders.items()
+        name = data.draw(st.sampled_from(sorted(n for n, o in orders if o.under_way and o.to_be_fetched)))
+        order = self.model.orders[name]
+        self.now = max(instant.after(self.now, seconds), order.due)
+        self.wake(channel=FETCHING, limit=9, longest_s=None)
+        taken = self.run(self.store.take(FETCHING, [order.id]))
+        assert taken is not None
+        assert taken.order.lease is not None
+        self.tokens.add(taken.order.lease.token)
+        order.lease, order.leased_on = (taken.order.lease.token, taken.order.lease.revision), FETCHING
+        self.touched.add(name)
+
+    @precondition(lambda self: any(o.lease and o.leased_on == FETCHING for o in self.model.orders.values()))
+    @rule(
+        data=st.data(),
+        kind=st.sampled_from(["upsert", "upsert", "cancel", "ping", "garbled", "another"]),
+        version=st.one_of(st.none(), st.integers(0, 4)),
+        hooked=st.sampled_from([False, False, True]),
+    )
+    def fetch(self, data: st.DataObject, kind: str, version: int | None, hooked: bool) -> None:
+        orders = self.model.orders.items()
+        name = data.draw(st.sampled_from(sorted(n for n, o in orders if o.lease and o.leased_on == FETCHING)))
+        order = self.model.orders[name]
+        assert order.lease is not None
+        if hooked:
+            self.hook(name=name)
+        self.brings(name, *order.lease, kind, version)
+
+    def brings(self, name: str, token: int, revision: int, kind: str, version: int | None) -> None:
+        """A fetch ends that brought a document."""
+        order = self.model.orders[name]
+        documents: dict[str, Identified] = {"ping": ignored(), "garbled": garbled(), "another": upsert("another")}
+        document = documents.get(kind) or self.about(name, kind, version)
+        settled = self.run(
+            self.store.settle(
+                Settlement(
+                    order_id=order.id,
+                    token=token,
+                    after=Delivery(revision, Lane(order.lane), State.WAITING, order.due),
+                    now=self.now,
+                    head_starts=STARTS,
+                    delivered_digest=order.digest,
+                    attempt=Attempt(revision, self.now, 0.1, "fetched"),
+                    brought=arrival(document, received_at=self.now, body=b"document"),
+                )
+            )
+        )
+        assert settled is not None
+        self.model.attempts.append(Tried(name, order.id, revision, self.now))
+        order.lease, order.attempts, order.failing, order.code = None, 0, None, None
+        self.touched.add(name)
+        if order.revision > revision:  # it is fetched again, once it has been quiet for a while
+            state = "sleeping" if order.due > self.now else "waiting"
+            order.since = order.since if order.state == state else self.now
+            order.state = state
+        else:
+            disposition, became = self.reads(order, kind, version)
+            timeline = self.run(self.store.timeline(order.id))
+            assert timeline is not None
+            event_id = timeline.events[-1].id
+            assert event_id not in self.events_ever
+            self.events_ever.add(event_id)
+            self.model.bodies.add(event_id)
+            self.model.events[event_id] = Webhook(name, disposition, became, self.now, None)
+            if disposition == "queued":
+                order.event_id = event_id
+            assert timeline.events[-1].disposition == disposition
+        assert settled.waiting == (order.place if order.state == "waiting" else None)
+
+    def reads(self, order: Known, kind: str, version: int | None) -> tuple[str, int | None]:
+        """What a document does to its order: the event's disposition and revision."""
+        order.since = self.now
+        if kind in ("ping", "garbled", "another"):
+            order.state, order.held_since = "ignored" if kind == "ping" else "dead", None
+            order.code = {"ping": "ignored", "garbled": "not_understood", "another": "other_order"}[kind]
+            order.revision += 1
+            return ("ignored" if kind == "ping" else "quarantined"), order.revision
+        order.channel, order.state = "main", "waiting"
+        order.due = order.placed = min(self.now, order.placed)
+        if version is not None and order.version is not None and version < order.version:
+            return "stale", None
+        order.version = order.version if version is None else version
+        order.revision += 1
+        order.cancelled = order.cancelled or kind == "cancel"
+        return "queued", order.revision
 
     @precondition(lambda self: self.model.orders)
     @rule(data=st.data(), outcome=st.sampled_from(["unchanged", "cannot_map", "held"]), looked_at=st.integers(0, 1))
@@ -2329,6 +2497,8 @@ class Stores(RuleBasedStateMachine):
         revision = order.revision - looked_at
         looked = self.run(self.store.look(order.id))
         assert (looked is not None) == (order.under_way and self.model.is_whole(order))
+        if order.to_be_fetched:
+            return  # the inspector leaves it alone
         overruled = outcome == "held" and order.released is not None
         if order.under_way and looked_at == 0 and not overruled:
             self.conclude(name, None, revision, outcome, 0.0)
@@ -2366,11 +2536,15 @@ class Stores(RuleBasedStateMachine):
     def digest_after(order: Known, revision: int, outcome: str) -> bytes | None:
         return {"sent": b"%16d" % revision, "failed": None}.get(outcome, order.digest)
 
-    def conclude(self, name: str, token: int | None, revision: int, outcome: str, delay_s: float) -> None:
+    def conclude(  # noqa: C901 - what an outcome does, column by column
+        self, name: str, token: int | None, revision: int, outcome: str, delay_s: float
+    ) -> None:
         order = self.model.orders[name]
         settlement = self.made(order, token, revision, outcome, delay_s)
         settled = self.run(self.store.settle(settlement))
         assert settled is not None
+        moved = order.lease is not None and order.leased_on != order.channel
+        due = order.due
         order.lease = None
         order.digest = settlement.delivered_digest
         order.attempts, order.failing = settlement.after.attempts, settlement.after.failing_us
@@ -2378,6 +2552,8 @@ class Stores(RuleBasedStateMachine):
         if order.state != settlement.after.state:
             order.since = self.now
         order.state, order.due = settlement.after.state.value, settlement.after.due_at
+        if not order.to_be_fetched or order.due != due:
+            order.placed = order.due
         if order.state == "sent":
             order.delivered = revision
         if outcome == "sent":
@@ -2391,13 +2567,20 @@ class Stores(RuleBasedStateMachine):
                 if (event.name, event.revision) == (name, revision):
                     event.disposition = settlement.finding.disposition.value
         overruled = order.is_overruled(self.now)
-        if overruled or (order.revision > revision and order.state in ("sent", "dead")):
-            order.wait_afresh(self.now)
+        if order.revision > revision or overruled:
+            self.goes_on(order, due, moved=moved or overruled)
         assert settled.waiting == (order.place if order.state == "waiting" else None)
         self.touched.add(name)
 
+    def goes_on(self, order: Known, due: Instant, *, moved: bool) -> None:
+        """A newer revision came in meanwhile; if it is to be fetched, then not before it is ``due``."""
+        if moved or order.state in ("sent", "dead"):
+            order.wait_afresh(self.now)
+        if order.to_be_fetched and due > max(self.now, order.due):
+            order.sleep(due)
+
     @rule(
-        channel=st.sampled_from(["main", "other"]),
+        channel=st.sampled_from(["main", "other", FETCHING]),
         limit=st.integers(1, 3),
         longest_s=st.sampled_from([None, 0.75, 30.0]),
     )
@@ -2411,6 +2594,7 @@ class Stores(RuleBasedStateMachine):
         assert [waiting.order_id for waiting in woken] == [order_id for _, order_id in due]
         for waiting in woken:
             order = self.model.by_id(waiting.order_id)
+            order.placed -= max(0, order.due - self.now)
             order.state, order.due, order.since = "waiting", min(order.due, self.now), self.now
             assert waiting == order.place
         self.touched |= set(self.model.orders)
@@ -2481,7 +2665,7 @@ class Stores(RuleBasedStateMachine):
         expected = [
             known[i]
             for i in order_ids
-            if i in known and known[i].state in ("dead", "discarded") and self.model.is_whole(known[i])
+            if i in known and known[i].state in ("dead", "discarded") and self.model.may_go_on(known[i])
             and code in (None, known[i].code)
         ]  # fmt: skip
         for order in expected:
@@ -2507,7 +2691,7 @@ class Stores(RuleBasedStateMachine):
                 self.store.advance_replay(replay.id, limit=limit, now=self.now, head_starts={"main": STARTS})
             )
             assert advanced is not None
-            whole = [order for order in step if self.model.is_whole(order)]
+            whole = [order for order in step if self.model.may_go_on(order)]
             for order in whole:
                 order.revive("replay", self.now)
             assert advanced.revived == [Revived(order.channel, order.place) for order in whole]
@@ -2573,7 +2757,7 @@ class Stores(RuleBasedStateMachine):
     @invariant()
     def the_backlog_is_the_models(self) -> None:
         orders = self.model.orders.values()
-        for channel in ("main", "other"):
+        for channel in ("main", "other", FETCHING):
             waiting = sorted(
                 o.place for o in orders if (o.channel, o.state) == (channel, "waiting") and o.lease is None
             )
