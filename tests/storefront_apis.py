@@ -137,6 +137,11 @@ class StorefrontApis:
         found = known[name][start : start + limit]
         return web.json_response(found, headers=headers) if found else web.Response(status=204, headers=headers)
 
+    async def answer_statuses(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("X-Auth-Token") != BIGCOMMERCE_TOKEN:
+            return _bigcommerce_refusal(401, "Unauthorized")
+        return web.json_response([{"id": 0, "name": "Incomplete"}])
+
     async def answer_squarespace(self, request: web.Request) -> web.StreamResponse:
         if not self.squarespace_quota.admit(self.clock.monotonic()):
             return _squarespace_refusal(429, "RATE_LIMITED", "Too many requests")
@@ -195,6 +200,7 @@ async def storefront_apis(apis: StorefrontApis | None = None) -> AsyncIterator[S
     store = f"/stores/{BIGCOMMERCE_STORE}/v2/orders/{{id}}"
     app.router.add_get(store, running.answer_bigcommerce)
     app.router.add_get(f"{store}/{{list}}", running.answer_bigcommerce)
+    app.router.add_get(f"/stores/{BIGCOMMERCE_STORE}/v2/order_statuses", running.answer_statuses)
     app.router.add_get("/1.0/commerce/orders/{id}", running.answer_squarespace)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()

@@ -17,12 +17,22 @@ from relay.core.breaker import Circuit
 from relay.core.delivery import Lane, State
 from relay.core.events import AttemptMade, CircuitMoved
 from relay.core.order import Order
+from relay.doctor import examine
 from relay.sandbox import RunningSandbox, SandboxSettings, sandbox
 from relay.store import Revival
 from relay.store.places import of_event
 from tests.fakes import Answer, Shop, fetched
 from tests.fixtures import sample
-from tests.running import UNLIMITED, RunningRelay, ServeProcess, relay_running, tables_for, written
+from tests.running import (
+    UNLIMITED,
+    RunningRelay,
+    ServeProcess,
+    command,
+    relay_running,
+    settings_from,
+    tables_for,
+    written,
+)
 from tests.storefront_apis import (
     BIGCOMMERCE_STORE,
     BIGCOMMERCE_TOKEN,
@@ -558,3 +568,56 @@ async def test_killed_during_a_fetch_the_order_is_fetched_again(tmp_path: Path) 
         await at.until_sent({1})
 
     assert minutes_at(at.jetti, "1") == [2]
+
+
+# -- what is seen of it ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("token", "status", "ok", "says"),
+    [
+        (BIGCOMMERCE_TOKEN, None, True, "takes api_token"),
+        ("wrong-token-1", None, False, "refuses api_token (401)"),
+        (BIGCOMMERCE_TOKEN, 404, False, "check api_url and store_hash"),
+        (BIGCOMMERCE_TOKEN, 403, True, "only tried by fetching an order"),
+    ],
+)
+async def test_check_tries_the_token_without_reading_an_order(
+    token: str, status: int | None, ok: bool, says: str, tmp_path: Path
+) -> None:
+    async with storefront_apis() as apis, sandbox(UNLIMITED) as imitated:
+        if status is not None:
+            apis.impose(ApiFault(status))
+        table = {"channel": "main", **KINDS["bigcommerce"].table(apis.url), "api_token": token}
+        settings = settings_from(tmp_path, tables_for(imitated.url, tmp_path, storefronts={"shop": table}))
+        (found,) = [finding for finding in await examine(settings) if finding.what == "storefronts.shop"]
+
+    assert (found.ok, says in found.said) == (ok, True), found
+    assert token not in found.said
+    assert apis.requests == [f"/stores/{BIGCOMMERCE_STORE}/v2/order_statuses"]
+
+
+async def test_check_says_that_an_api_cannot_be_reached(tmp_path: Path) -> None:
+    table = {"channel": "main", **KINDS["squarespace"].table("http://127.0.0.1:1")}
+    async with sandbox(UNLIMITED) as imitated:
+        settings = settings_from(tmp_path, tables_for(imitated.url, tmp_path, storefronts={"shop": table}))
+        (found,) = [finding for finding in await examine(settings) if finding.what == "storefronts.shop"]
+
+    assert not found.ok
+    assert "cannot be reached" in found.said
+
+
+async def test_a_halted_fetch_names_the_storefronts_token(tmp_path: Path) -> None:
+    async with stage(tmp_path, api_token="wrong-token-1") as at:
+        at.put(1, 1)
+        await at.hook(1)
+        await at.until(lambda: len(at.attempts("channel_wrong")) >= 1)
+        metrics = (await fetched(f"{at.relay.private_url}/metrics")).body.decode()
+        shown = await command("status", "--url", at.relay.private_url, folder=tmp_path)
+
+    words = " ".join(shown.out.split())
+    assert "fetch:shop (fetch): halted" in words, shown
+    assert "Correct storefronts.shop.api_token (this needs a restart, unless it is in a file)" in words
+    assert "order-relay resume fetch:shop" in words
+    assert 'relay_circuit{channel="fetch:shop",circuit="halted"} 1.0' in metrics
+    assert 'relay_orders{channel="fetch:shop",lane="new",state="sleeping"} 1.0' in metrics
