@@ -1102,7 +1102,7 @@ class TestReference:
             of_kind = page.partition(f'### `[storefronts.NAME]` with `kind = "{kind}"`')[2].partition("###")[0]
             for key in keys(kind):
                 table, _, name = key.name.rpartition(".")
-                if key.kinds and table.endswith("fetch"):
+                if key.kinds and table.endswith(".fetch"):
                     table, name = "storefronts.NAME", f"fetch.{name}"
                 if key.kinds and table.startswith("storefronts.NAME.fetch."):
                     table, name = "storefronts.NAME", key.name.removeprefix("storefronts.NAME.")

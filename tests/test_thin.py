@@ -590,7 +590,7 @@ async def test_check_tries_the_token_without_reading_an_order(
             apis.impose(ApiFault(status))
         table = {"channel": "main", **KINDS["bigcommerce"].table(apis.url), "api_token": token}
         settings = settings_from(tmp_path, tables_for(imitated.url, tmp_path, storefronts={"shop": table}))
-        (found,) = [finding for finding in await examine(settings) if finding.what == "storefronts.shop"]
+        (found,) = [finding for finding in await examine(settings, tmp_path) if finding.what == "storefronts.shop"]
 
     assert (found.ok, says in found.said) == (ok, True), found
     assert token not in found.said
@@ -601,7 +601,7 @@ async def test_check_says_that_an_api_cannot_be_reached(tmp_path: Path) -> None:
     table = {"channel": "main", **KINDS["squarespace"].table("http://127.0.0.1:1")}
     async with sandbox(UNLIMITED) as imitated:
         settings = settings_from(tmp_path, tables_for(imitated.url, tmp_path, storefronts={"shop": table}))
-        (found,) = [finding for finding in await examine(settings) if finding.what == "storefronts.shop"]
+        (found,) = [finding for finding in await examine(settings, tmp_path) if finding.what == "storefronts.shop"]
 
     assert not found.ok
     assert "cannot be reached" in found.said

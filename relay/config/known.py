@@ -211,6 +211,7 @@ def _head(*lines: str) -> Iterator[str]:
 
 
 def _row(key: Key, default: str) -> str:
-    is_of_storefront = key.name.startswith(_STOREFRONT)
-    name = key.name.removeprefix(_STOREFRONT) if is_of_storefront else key.name.rpartition(".")[2]
+    table, _, name = key.name.rpartition(".")
+    if table.startswith(_STOREFRONT) and not key.name.startswith(_SAMPLES):
+        name = key.name.removeprefix(_STOREFRONT)  # of a table in the storefront's
     return f"| `{name}` | {key.takes} | {default or 'none'} | {key.description} |"
