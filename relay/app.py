@@ -14,6 +14,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from relay.api import View, api
+from relay.cancelling import Canceller, SalesApi
 from relay.clock import Clock, SystemClock
 from relay.config import Channel as ChannelSettings
 from relay.config import (
@@ -33,13 +34,13 @@ from relay.core import instant
 from relay.core.delivery import HeadStarts, State
 from relay.core.events import Happening, Observer, Started, Stopped, Stopping, Warned
 from relay.core.mapping import Maker
-from relay.core.order import fetching
+from relay.core.order import cancelling, fetching
 from relay.core.pace import Mode
 from relay.core.preview import Previewer
 from relay.core.sources import Source, Thin
 from relay.desk import Desk
 from relay.destination import Destination, Endpoint, async_headers, session, sync_headers
-from relay.dispatch import Channel, Delivering, Dispatcher, Errand, Fetching
+from relay.dispatch import Cancelling, Channel, Delivering, Dispatcher, Errand, Fetching
 from relay.fetching import Api, Fetcher, bigcommerce, squarespace
 from relay.guard import Gate, Guard, Room
 from relay.housekeeping import Housekeeper, Retention
@@ -58,6 +59,8 @@ VERSION = version_of("order-relay")
 
 _PROBE_S = 2.0
 _DAY_S = 86_400.0
+_CANCELS_MAX = 4
+"""Sales that are cancelled at the same time, at the most, on each channel."""
 _BUSY = 0.05
 """Of the commit queue in use: then housekeeping gives way, and so does the releaser."""
 
@@ -163,8 +166,8 @@ def _warnings(settings: Settings) -> Iterator[Warned]:
 
 
 def _channels(settings: Settings) -> list[str]:
-    """Every channel, those included on which orders are fetched."""
-    return [*settings.channels, *map(fetching, settings.thin)]
+    """Every channel, those included on which orders are fetched or cancelled."""
+    return [*settings.channels, *map(fetching, settings.thin), *map(cancelling, settings.cancelling)]
 
 
 async def _stranded(store: Store, settings: Settings) -> list[Warned]:
@@ -218,8 +221,11 @@ def _way_in(
         retry_after_s=settings.public.retry_after_s,
         queue_max=settings.public.queue_max,
     )
-    inspector = Inspector(relay.store, makers.get, clock, observe)
 
+    def onward(settled: Settled) -> None:
+        _onward(relay.dispatchers, inspector, settled)
+
+    inspector = Inspector(relay.store, makers.get, clock, observe, onward)
     waits_s = {fetching(name): storefront.fetch.wait_s for name, storefront in settings.thin.items()}
 
     def hand_on(channel: str, receipt: Receipt) -> None:
@@ -322,7 +328,8 @@ async def _dispatchers(
     observe: Observer,
     stack: AsyncExitStack,
 ) -> Mapping[str, Dispatcher]:
-    """One for each channel, and one for each storefront whose orders are fetched."""
+    """One for each channel, one for each storefront whose orders are fetched, and one for each channel whose sales are
+    cancelled through Jetti's API."""
 
     def onward(settled: Settled) -> None:
         _onward(relay.dispatchers, inspector, settled)
@@ -333,18 +340,24 @@ async def _dispatchers(
     made: dict[str, Dispatcher] = {}
     for name, table in settings.channels.items():
         wire = await _wire(name, table, clock, stack)
-        made[name] = dispatcher(_channel(name, table), Delivering(relay.store, makers.get, wire))
+        delivering = Delivering(relay.store, makers.get, wire, cancel_after_s=table.imported_after_s)
+        made[name] = dispatcher(_channel(name, table), delivering)
+    for name in settings.cancelling:
+        canceller = await _canceller(name, settings.channels[name], clock, stack)
+        errand = Cancelling(relay.store, makers.get, canceller)
+        made[cancelling(name)] = dispatcher(_cancelling(name, settings.channels[name]), errand)
     for name, storefront in settings.thin.items():
         source = cast("Thin", makers[name].source)  # a thin storefront's is one
         fetcher = await _fetcher(name, storefront, source, clock, stack)
         starts, window_s = settings.channels[storefront.channel].head_starts, storefront.new_order_window_s
-        errand = Fetching(fetcher, source, storefront.channel, starts, window_s, clock, observe)
-        made[fetching(name)] = dispatcher(_fetching(name, storefront, starts), errand)
+        reading = Fetching(fetcher, source, storefront.channel, starts, window_s, clock, observe)
+        made[fetching(name)] = dispatcher(_fetching(name, storefront, starts), reading)
     return made
 
 
 def _onward(dispatchers: Mapping[str, Dispatcher], inspector: Inspector, settled: Settled) -> None:
-    """An order goes on on another channel: what was fetched is delivered, what was in flight is to be fetched."""
+    """An order goes on on another channel: what was fetched is delivered, what was in flight is to be fetched, what was
+    delivered is to be cancelled."""
     order = settled.order
     if order.channel not in dispatchers:  # it is not configured any more: nobody sends it
         return
@@ -383,10 +396,45 @@ def _fetching(name: str, storefront: ThinStorefront, head_starts: HeadStarts) ->
     )
 
 
+def _cancelling(name: str, settings: ChannelSettings) -> Channel:
+    """The channel on which a channel's sales are cancelled."""
+    return Channel(
+        name=cancelling(name),
+        mode=Mode.SYNC,
+        pace=settings.cancel_pace,
+        retry=settings.retry.policy,
+        breaker=settings.breaker.policy,
+        head_starts=settings.head_starts,
+        in_flight_max=min(settings.in_flight_max, _CANCELS_MAX),
+        window=settings.window,
+        wait_s=settings.cancel_after_s,
+    )
+
+
 async def _wire(name: str, settings: ChannelSettings, clock: Clock, stack: AsyncExitStack) -> Destination:
     connections = await stack.enter_async_context(session(settings.in_flight_max))
     known = Secrets(settings.webhook_hash, settings.token)
     return Destination(_endpoint(settings, known), connections, clock, partial(_endpoint_again, name, settings))
+
+
+async def _canceller(name: str, settings: ChannelSettings, clock: Clock, stack: AsyncExitStack) -> Canceller:
+    connections = await stack.enter_async_context(session(_CANCELS_MAX))
+    api = _sales_api(settings, Secrets(settings.webhook_hash, settings.token))
+
+    def again() -> SalesApi:
+        with _naming(f"channels.{name}"):
+            return _sales_api(settings, current_secrets(settings))
+
+    return Canceller(api, connections, clock, again)
+
+
+def _sales_api(settings: ChannelSettings, secrets: Secrets) -> SalesApi:
+    """Where a channel's sales are looked up and cancelled. The configuration was refused without token and id."""
+    token = _shown(secrets.token)
+    return SalesApi(
+        settings.api_url.rstrip("/"), settings.channel_id or 0, sync_headers(token), settings.timeout_s, token.encode(),
+        frozenset(settings.permanent_codes),
+    )  # fmt: skip
 
 
 async def _fetcher(name: str, storefront: ThinStorefront, source: Thin, clock: Clock, stack: AsyncExitStack) -> Fetcher:
@@ -455,6 +503,8 @@ def maker_of(storefront: Storefront) -> Maker:
         shape=storefront.shape,
         accept_when=None if criterion is None else criterion.holds_for,
         override=storefront.overriding,
+        calls_off=storefront.calls_off,
+        leaves_cancelled=storefront.leaves_cancelled,
     )
 
 

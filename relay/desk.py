@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from relay.api import ChannelView, Hands, LimitView
 from relay.clock import Clock
-from relay.core.order import is_fetching
-from relay.dispatch import Dispatcher
+from relay.core.order import is_cancelling, is_fetching
+from relay.dispatch import Channel, Dispatcher
 from relay.guard import Guard
 from relay.observe.metrics import CONTENT_TYPE, ChannelFigures, Figures, Metrics
 from relay.replayer import Replayer
@@ -30,7 +30,7 @@ class Desk:
         """Every channel, as it is now."""
         return {
             name: ChannelView(
-                mode="fetch" if is_fetching(name) else d.channel.mode.value,
+                mode=_mode(name, d.channel),
                 rate=d.rate,
                 configured_rate=d.ceiling,
                 in_flight=d.in_flight,
@@ -101,3 +101,8 @@ class Desk:
     async def resume(self, channel: str, by: str, why: str) -> None:
         """See :meth:`relay.dispatch.Dispatcher.resume`."""
         await self.dispatchers[channel].resume(by, why)
+
+
+def _mode(name: str, channel: Channel) -> str:
+    """``async`` or ``sync``; of a channel that does something else than deliver, that."""
+    return "fetch" if is_fetching(name) else "cancel" if is_cancelling(name) else channel.mode.value

@@ -1,8 +1,7 @@
 """HTTP out: one request to a channel's import endpoint, and what came of it. Foreign exceptions end here."""
 
 import asyncio
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -11,7 +10,8 @@ from types import SimpleNamespace
 import aiohttp
 
 from relay.clock import Clock
-from relay.core.outcome import EXCERPT_MAX, Answer, Cause, ChannelWrong, Failed, Outcome, Result, judge
+from relay.core.outcome import Answer, Result, judge
+from relay.wire import TROUBLES, Leave, read, trouble
 
 _READ_MAX = 64 * 1024
 """Bytes of an answer that are read at the most; a problem body is a few hundred."""
@@ -32,10 +32,6 @@ class Endpoint:
     """What the headers show, so that an answer that repeats it is not kept as it is."""
     permanent_codes: frozenset[str] = frozenset()
     """Problem codes that sending again cannot mend, besides those built in."""
-
-
-Leave = Callable[[], Awaitable[None]]
-"""Returns when the request may be written."""
 
 
 class Destination:
@@ -67,22 +63,11 @@ class Destination:
         started = self._clock.monotonic()
         try:
             answer = await self._post(sale, leave)
-        except TimeoutError:
-            limit_s = self._endpoint.timeout_s
-            outcome: Outcome = Failed(Cause("timeout", f"no answer within {limit_s:g} s: whether it worked is unknown"))
-        except (aiohttp.ClientSSLError, ssl.SSLError) as error:
-            outcome = ChannelWrong(Cause("tls", f"the secure connection failed: {_said(error)}"))
-        except (aiohttp.InvalidURL, ValueError):  # a host name that cannot be encoded is a ValueError
-            outcome = ChannelWrong(Cause("address", "the channel's address is not a URL"))
-        except aiohttp.ClientConnectorError as error:
-            outcome = Failed(Cause("connect", f"no connection: {_said(error.os_error)}"))
-        except (aiohttp.ClientError, OSError) as error:
-            # What it says may quote what was received, and so anything.
-            outcome = Failed(Cause("connection", f"the connection broke ({type(error).__name__})"))
-        else:
-            outcome = judge(answer, now=self._clock.now(), permanent_codes=self._endpoint.permanent_codes)
-            return Result(outcome, self._clock.monotonic() - started, answer.status, answer.excerpt)
-        return Result(outcome, self._clock.monotonic() - started)
+        except TROUBLES as error:
+            unanswered = trouble(error, timeout_s=self._endpoint.timeout_s, on_timeout="whether it worked is unknown")
+            return Result(unanswered, self._clock.monotonic() - started)
+        outcome = judge(answer, now=self._clock.now(), permanent_codes=self._endpoint.permanent_codes)
+        return Result(outcome, self._clock.monotonic() - started, answer.status, answer.excerpt)
 
     async def _post(self, sale: bytes, leave: Leave | None) -> Answer:
         request = self._session.post(
@@ -94,7 +79,7 @@ class Destination:
             allow_redirects=False,  # a credential must not follow a redirect, and Jetti documents none
         )
         async with request as response:
-            body = await _read(response.content)
+            body = await read(response.content, _READ_MAX)
             if self._endpoint.secret:
                 body = body.replace(self._endpoint.secret, b"(secret)")  # whoever repeats it, it goes no further
             return Answer(response.status, body, response.headers.get("Retry-After"))
@@ -119,21 +104,6 @@ async def _leave(_: aiohttp.ClientSession, context: SimpleNamespace, __: object)
     leave: Leave | None = context.trace_request_ctx
     if leave is not None:
         await leave()
-
-
-async def _read(content: aiohttp.StreamReader) -> bytes:
-    """The answer's beginning. What is left unread closes the connection."""
-    parts: list[bytes] = []
-    size = 0
-    while size < _READ_MAX and (part := await content.read(_READ_MAX - size)):
-        parts.append(part)
-        size += len(part)
-    return b"".join(parts)
-
-
-def _said(error: BaseException) -> str:
-    """What the error says, without addresses that could hold a secret."""
-    return (str(error) or type(error).__name__)[:EXCERPT_MAX]
 
 
 def async_headers(webhook_hash: str) -> dict[str, str]:

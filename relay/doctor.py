@@ -4,7 +4,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 
@@ -18,6 +18,8 @@ from relay.samples import Tried, tried
 from relay.store import StoreError, StoreOwned
 
 _TIMEOUT_S = 10
+_NO_ORDER = "order-relay-check"
+_LOOKED_MAX = 1024
 _ASYNC_PATH = "/webhooks/custom-channels/manual-sale.json"
 """Where Jetti documents the asynchronous endpoint to be."""
 
@@ -43,7 +45,8 @@ async def examine(settings: Settings, folder: Path, *, offline: bool = False) ->
     counted = f"{len(settings.storefronts)} storefront(s), {len(settings.channels)} channel(s)"
     if offline:
         return [Finding("configuration", True, counted), *_kinds(), *_samples(settings, folder)]
-    channels = [await _channel(name, channel) for name, channel in settings.channels.items()]
+    channels = [await _channel(name, channel, settings) for name, channel in settings.channels.items()]
+    channels += [await _cancelling(name, settings.channels[name]) for name in settings.cancelling]
     apis = [await _api(name, storefront) for name, storefront in settings.thin.items()]
     tried = [Finding("configuration", True, counted), *_kinds(), *_samples(settings, folder)]
     tried += [await _store(settings), *_disk(settings)]
@@ -108,16 +111,50 @@ def _placeholders(settings: Settings) -> list[Finding]:
     return [Finding(key, False, said) for key in settings.placeholders()]
 
 
-async def _channel(name: str, channel: Channel) -> Finding:
+async def _channel(name: str, channel: Channel, settings: Settings) -> Finding:
     what = f"channels.{name}"
+    tries_token = channel.token is not None and (channel.mode == "sync" or name not in settings.cancelling)
     try:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)) as client:
-            if channel.token is not None:
+            if tries_token:
                 return await _token(what, channel, client)
             async with client.head(channel.async_url, allow_redirects=False):
                 return _reached(what, channel)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         return Finding(what, False, f"Jetti cannot be reached: {str(error) or type(error).__name__}")
+
+
+async def _cancelling(name: str, channel: Channel) -> Finding:
+    """Whether the sales of a channel can be looked up, as they are before they are cancelled. An id that no order has
+    tells as much as one that an order has, and nothing personal is read."""
+    what, token = f"cancellations of channels.{name}", "" if channel.token is None else channel.token.get_secret_value()
+    address = channel.api_url.rstrip("/")
+    query = urlencode({"where[externalId]": _NO_ORDER, "where[channelId]": channel.channel_id})
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)) as client,
+            client.get(
+                f"{address}/api/sales.json?{query}", headers={"Authorization": f"Bearer {token}"}, allow_redirects=False
+            ) as response,
+        ):
+            status, body = response.status, await response.content.read(_LOOKED_MAX)
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        return Finding(what, False, f"Jetti's API cannot be reached: {str(error) or type(error).__name__}")
+    if status == 200 and body.strip() == b"[]":
+        return Finding(
+            what, True, f"{address} takes the token for look-ups; cancelling is only tried by a cancellation"
+        )
+    if status == 200:
+        said = (
+            f"{address} answers a look-up of no order with something: by it nothing could be cancelled; check api_url"
+        )
+        return Finding(what, False, said)
+    if status in (401, 403):
+        return Finding(
+            what, False, f"{address} refuses the token ({status}): get a new one that may see and cancel sales"
+        )
+    said = f"{address} answers {status} to a look-up"
+    return Finding(what, status == 429, said if status == 429 else f"{said}: check api_url", warning=status == 429)
 
 
 def _reached(what: str, channel: Channel) -> Finding:

@@ -11,10 +11,10 @@ from relay.clock import Clock
 from relay.core.delivery import HeadStarts
 from relay.core.events import AttemptMade, EventFound, Happening, Observer, StoreTrouble, Unexpected
 from relay.core.mapping import Made, Maker, conclude
-from relay.core.order import finding_of
+from relay.core.order import finding_of, is_cancelling
 from relay.core.outcome import CannotMap, Outcome
 from relay.core.retry import RetryPolicy
-from relay.store import Settlement, Store, StoreError, Taken
+from relay.store import Settled, Settlement, Store, StoreError, Taken
 
 _PENDING_MAX = 10_000
 """Orders that may wait to be looked at; beyond, they are mapped when their turn to be sent comes."""
@@ -33,8 +33,11 @@ class Inspector:
         makers: Callable[[str], Maker | None],
         clock: Clock,
         observe: Observer,
+        onward: Callable[[Settled], None] | None = None,
     ) -> None:
+        """``onward`` is told of an order that goes on on another channel: one that is to be cancelled."""
         self._store = store
+        self._onward = onward
         self._makers = makers
         self._clock = clock
         self._observe = observe
@@ -69,17 +72,18 @@ class Inspector:
         self._pending.pop(order_id)
         try:
             taken = await self._store.look(order_id)
-            if taken is None or taken.order.to_be_fetched:
+            if taken is None or taken.order.to_be_fetched or is_cancelling(taken.order.channel):
                 return
             maker = self._makers(taken.order.storefront)
             last = await self._store.sale(order_id) if maker is not None and maker.looks_back else None
             found = conclude(maker, taken.order, taken.topic, taken.body, last)
             if not isinstance(found, Made) and finding_of(found) is not None:
-                await self._record(taken, found)
+                calls_off = maker is not None and maker.calls_off
+                await self._record(taken, found, cancel_after_s=0.0 if calls_off else None)
         except StoreError as error:
             self._observe(StoreTrouble("inspecting an order", str(error)))
 
-    async def _record(self, taken: Taken, outcome: Outcome) -> None:
+    async def _record(self, taken: Taken, outcome: Outcome, *, cancel_after_s: float | None) -> None:
         order, now = taken.order, self._clock.now()
         finding = finding_of(outcome)
         settlement = Settlement(
@@ -90,9 +94,13 @@ class Inspector:
             head_starts=HeadStarts(),
             delivered_digest=order.delivered_digest,
             finding=finding,
+            cancel_after_s=cancel_after_s,
         )
-        if await self._store.settle(settlement) is None or finding is None:
+        settled = await self._store.settle(settlement)
+        if settled is None or finding is None:
             return
+        if self._onward is not None and settled.order.channel != order.channel:
+            self._onward(settled)
         if isinstance(outcome, CannotMap) and outcome.defect is not None:
             self._observe(Unexpected(f"mapping order {order.id}", outcome.defect))
         self._observe(

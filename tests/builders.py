@@ -9,11 +9,15 @@ from relay.core.delivery import Delivery, HeadStarts, Lane, State
 from relay.core.instant import Instant
 from relay.core.order import Arrival, Order, finding_of, known_at_jetti
 from relay.core.outcome import (
+    Cancelled,
     CannotMap,
     Cause,
     ChannelWrong,
     Failed,
+    Ignored,
     NotWanted,
+    NotYet,
+    Obtained,
     Outcome,
     Refused,
     Sent,
@@ -51,7 +55,24 @@ THROTTLED = Throttled(5.0, cause("http_429", 429))
 CHANNEL_WRONG = ChannelWrong(cause("http_401", 401))
 CANNOT_MAP = CannotMap(cause("unmappable", None), (Reason("/line_items", "there are none: add one"),))
 NOT_WANTED = NotWanted(cause("not_wanted", None))
-OUTCOMES: tuple[Outcome, ...] = (SENT, UNCHANGED, REFUSED, FAILED, THROTTLED, CHANNEL_WRONG, CANNOT_MAP, NOT_WANTED)
+CANCELLED = Cancelled(200)
+OBTAINED = Obtained(200)
+IGNORED = Ignored(cause("cancelled_unsent", None))
+NOT_YET = NotYet(cause("sale_not_found", 200))
+OUTCOMES: tuple[Outcome, ...] = (
+    SENT,
+    UNCHANGED,
+    REFUSED,
+    FAILED,
+    THROTTLED,
+    CHANNEL_WRONG,
+    CANNOT_MAP,
+    NOT_WANTED,
+    NOT_YET,
+    CANCELLED,
+    OBTAINED,
+    IGNORED,
+)
 
 
 def upsert(
@@ -146,7 +167,7 @@ def settlement(
 ) -> Settlement:
     """What a dispatcher settles with (or, if the order is not leased, the inspector)."""
     order = taken.order
-    made_attempt = not isinstance(outcome, Unchanged | CannotMap | NotWanted)
+    made_attempt = not isinstance(outcome, Unchanged | CannotMap | NotWanted | Ignored)
     return Settlement(
         order_id=order.id,
         token=None if order.lease is None else order.lease.token,

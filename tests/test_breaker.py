@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from relay.core import instant
 from relay.core.breaker import MOVES, Breaker, BreakerPolicy, Circuit, Signal
-from relay.core.outcome import ChannelWrong, Failed, Outcome, Refused, Throttled
+from relay.core.outcome import ChannelWrong, Failed, NotYet, Outcome, Refused, Throttled
 from tests.builders import (
     CANNOT_MAP,
     CHANNEL_WRONG,
@@ -222,7 +222,11 @@ def test_the_circuit_moves_as_the_table_says_whatever_happens(
         assert 0 <= breaker.probe_in_s(now) <= max(POLICY.probe_cap_s, POLICY.halt_probe_cap_s)
         assert len(set(breaker.failed)) == len(breaker.failed) <= POLICY.failures
         assert len(set(breaker.refused)) == len(breaker.refused) <= POLICY.refusals
-        assert breaker.stands or isinstance(outcome, Throttled | Refused | Failed | None) or breaker in (before, CLOSED)
+        assert (
+            breaker.stands
+            or isinstance(outcome, Throttled | Refused | Failed | NotYet | None)
+            or breaker in (before, CLOSED)
+        )
 
 
 def test_every_circuit_but_closed_can_be_closed_by_a_probe_and_by_a_person() -> None:

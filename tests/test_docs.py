@@ -278,7 +278,10 @@ def test_an_outage_alert_compares_two_outcomes_of_one_channel() -> None:
     """PromQL's ``and`` matches on all labels, so that without ``ignoring (outcome)`` it would never fire."""
     (alert,) = [row[0] for row in table(METRICS, "## What to be woken by") if 'outcome="failed"' in row[0]]
     assert " and ignoring (outcome) (rate(" in alert
-    assert " + ignoring (outcome) rate(" in alert, "what is fetched got through too"
+    for outcome in ("fetched", "cancelled", "not_yet"):
+        assert f' + ignoring (outcome) rate(relay_attempts_total{{outcome="{outcome}"}}' in alert, (
+            "that is an answer too"
+        )
 
 
 def test_every_alert_has_a_page_of_the_runbook_and_every_page_an_alert() -> None:

@@ -10,7 +10,7 @@ import pytest
 from relay.core.breaker import Breaker, BreakerPolicy
 from relay.core.delivery import TRANSITIONS, Delivery, Lane, State
 from relay.core.mapping import Made, Maker, conclude
-from relay.core.order import Disposition, Finding, Order, finding_of, known_at_jetti, newer, settled
+from relay.core.order import NOTHING_THERE, Disposition, Finding, Order, finding_of, known_at_jetti, newer, settled
 from relay.core.outcome import CannotMap, Failed, NotWanted, Outcome, Unchanged, cause_of, name_of
 from relay.core.recipe import compile_criterion, compile_override
 from relay.core.retry import RetryPolicy
@@ -262,7 +262,7 @@ async def test_an_order_is_held_in_a_store_until_an_event_comes_that_the_rule_is
     found = concluded(of, taken.body, taken.order)
     assert isinstance(found, NotWanted)
     held = (await settle(store, taken, found)).order
-    assert (held.state, held.attempts, held.delivered_digest) == (State.HELD, 0, None)
+    assert (held.state, held.attempts, held.delivered_digest) == (State.HELD, 0, NOTHING_THERE)
     timeline = await store.timeline(held.id)
     assert timeline is not None
     assert [(event.disposition, bool(event.reasons)) for event in timeline.events] == [(Disposition.HELD, True)]

@@ -201,9 +201,12 @@ def test_nothing_that_is_answered_makes_judging_raise(status: int, body: bytes, 
 def test_every_outcome_has_a_name_and_every_failure_a_cause() -> None:
     assert [name_of(outcome) for outcome in OUTCOMES] == [
         "sent", "unchanged", "refused", "failed", "throttled", "channel_wrong", "cannot_map", "held",
+        "not_yet", "cancelled", "fetched", "ignored",
     ]  # fmt: skip
     assert set(map(name_of, OUTCOMES)) == set(NAMES)
-    assert [name_of(outcome) for outcome in OUTCOMES if cause_of(outcome) is None] == ["sent", "unchanged"]
+    assert [name_of(outcome) for outcome in OUTCOMES if cause_of(outcome) is None] == [
+        "sent", "unchanged", "cancelled", "fetched",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("asked_s", "pause"), [(None, 1.0), (0.0, 0.1), (7.0, 7.0), (1e12, 300.0)])

@@ -184,6 +184,26 @@ async def test_a_sale_can_be_cancelled_by_its_id(jetti: Client) -> None:
     assert None is not found["cancelledAt"]
 
 
+async def test_a_cancelled_sale_stays_cancelled_when_it_is_imported_again_and_its_cancel_calls_are_counted(
+    jetti: Client,
+) -> None:
+    await jetti.send(sale())
+    for _ in range(2):
+        assert (await jetti.write({}, "/api/sales/1/cancel.json"))[0] == 200
+    await jetti.send(sale(reference="#1 again"))
+    [found] = await jetti.get("/api/sales.json?where[externalId]=1&where[channelId]=1")
+    [row] = (await jetti.get("/sandbox/sales"))["sales"]
+    assert (found["reference"], found["cancellationStatus"], row["cancellation_status"]) == ("#1 again", "full", "full")
+    assert (row["cancels"], jetti.sandbox.state()["cancelled"]) == (2, 1)
+
+
+async def test_a_cancel_call_is_a_request_for_its_order(jetti: Client) -> None:
+    await jetti.send(sale())
+    await jetti.fault(latency_s=0.1)
+    await asyncio.gather(jetti.write({}, "/api/sales/1/cancel.json"), jetti.send(sale()))
+    assert (jetti.sandbox.state()["overlaps"], jetti.sandbox.state()["max_in_flight_per_order"]) == (1, 2)
+
+
 # Credentials and limits
 
 
@@ -420,6 +440,19 @@ async def test_a_fault_can_be_for_one_order_or_one_endpoint_only(jetti: Client) 
     assert [await jetti.send(sale(order)) for order in ("1", "2")] == [200, 500]
     assert await jetti.send(sale(), SYNC) == 502
     assert len(await jetti.get("/api/sales.json")) == 1
+
+
+async def test_a_fault_can_be_for_cancel_calls_only_and_for_those_of_one_order(jetti: Client) -> None:
+    for order in ("1", "2"):
+        await jetti.send(sale(order))
+    await jetti.fault(status=504, worked=True, on="cancel", external_id="2")
+    statuses = [(await jetti.write({}, f"/api/sales/{number}/cancel.json"))[0] for number in (1, 2)]
+    assert (statuses, jetti.sandbox.state()["cancelled"]) == ([200, 504], 2)
+    await jetti.fault(status=503, on="api", external_id="1")
+    async with jetti.session.get("/api/sales.json?where[externalId]=1", headers=BEARER) as answer:
+        assert answer.status == 503
+    assert (await jetti.write({}, "/api/sales/1/cancel.json"))[0] == 503
+    assert len(await jetti.get("/api/sales.json?where[externalId]=2")) == 1
 
 
 async def test_the_right_hash_can_be_wrong_for_a_while(jetti: Client) -> None:

@@ -23,7 +23,7 @@ from relay.core.breaker import Breaker, Circuit
 from relay.core.condition import Condition, Pause
 from relay.core.delivery import Delivery, Lane, State
 from relay.core.instant import Instant
-from relay.core.order import Disposition, Finding, Order
+from relay.core.order import NOTHING_THERE, Disposition, Finding, Order
 from relay.core.outcome import Cause, Obtained, Outcome, Refused
 from relay.core.pace import Tempo
 from relay.core.retry import RetryPolicy
@@ -132,7 +132,7 @@ async def test_the_first_event_of_an_order_is_queued_as_its_first_revision(store
     order = await order_of(store, receipt)
     assert order == Order(
         id=id_of(receipt), storefront="shop", external_id="1001", channel="main", reference="#1001", version=at(-5),
-        revision=1, event_id=receipt.event_id, cancelled_at=None, delivered_revision=0, delivered_digest=None,
+        revision=1, event_id=receipt.event_id, cancelled_at=None, delivered_revision=0, delivered_digest=NOTHING_THERE,
         state=State.WAITING, lane=Lane.NEW, due_at=NOW, urgency=at(-3600), accepted_at=NOW, since=NOW,
     )  # fmt: skip
 
@@ -1915,7 +1915,7 @@ class Known:
     """The newest event that is the whole order."""
     cancelled: bool = False
     delivered: int = 0
-    digest: bytes | None = None
+    digest: bytes | None = NOTHING_THERE
     attempts: int = 0
     failing: int | None = None
     code: str | None = None

@@ -27,6 +27,12 @@ _HINTS = {
     "order_too_large": "More than is read of one order: report it; then: order-relay dead discard REFERENCE",
     "other_order": "The storefront's API answered with another order: check api_url; then: ",
     "not_understood": f"What was fetched is no order as the relay knows them{_WHICH_FIELD}. With what mends it: ",
+    "sale_not_found": "It is delivered and should be cancelled, but Jetti has no such sale; its import log says why. "
+    "Cancel it there, or mend that; then: ",
+    "several_sales": "It should be cancelled, and several sales at Jetti have its id: cancel the right one there; "
+    "then: order-relay dead discard REFERENCE",
+    "sale_unknown": "It should be cancelled, and what Jetti calls it is not known any more: cancel it there; then: "
+    "order-relay dead discard REFERENCE",
     "defect": "A defect of the relay: report it. With a version that mends it: ",
     NO_ORDER: "No order can be read from it: take include_fields off its subscription, or put the named field back. "
     "What can be read once the configuration is mended: ",

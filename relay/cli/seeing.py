@@ -171,19 +171,19 @@ def _probe(channel: dict[str, Any]) -> str:
 def _remedy(name: str, mode: str, cause: dict[str, Any], files: frozenset[str]) -> str:
     """What a person has to do about a channel that is halted for this: its status says more than its code."""
     status, secret = cause.get("status"), "webhook_hash" if mode == "async" else "token"
-    storefront = name.partition(":")[2]
+    table = name.rpartition(":")[2]  # of a channel like fetch:shop or cancel:main
     if status in _REFUSALS:
         return "The same refusal for order after order: correct what they have in common"
     if status in _CREDENTIALS:
-        key = f"storefronts.{storefront}.api_token" if mode == "fetch" else f"channels.{name}.{secret}"
+        key = f"storefronts.{table}.api_token" if mode == "fetch" else f"channels.{table}.{secret}"
         if f"{key}_file" in files:
             return f"Correct the file of {key}_file (it is read again)"
         return f"Correct {key} (this needs a restart, unless it is in a file)"
-    keys = f"channels.{name}.async_url"
+    keys = f"channels.{table}.async_url"
     if mode == "fetch":
-        keys = f"storefronts.{storefront}.api_url"
+        keys = f"storefronts.{table}.api_url"
     elif mode != "async":
-        keys = f"channels.{name}.api_url or channels.{name}.channel_id"
+        keys = f"channels.{table}.api_url or channels.{table}.channel_id"
     return f"Correct {keys} and restart"
 
 

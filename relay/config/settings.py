@@ -11,9 +11,9 @@ from relay.config.kinds import kind_of
 from relay.config.kinds.native import NativeStorefront
 from relay.config.kinds.thin import ThinStorefront
 from relay.config.kinds.union import ByKind
-from relay.config.problems import SECRET, ConfigError, Problem, nearest, refuse
+from relay.config.problems import NOT_SET, SECRET, ConfigError, Problem, nearest, refuse
 from relay.config.storefronts import Storefront
-from relay.config.tables import Channel, Life, Log, Private, Public, Retention, Store
+from relay.config.tables import Channel, Life, Log, Private, Public, Retention, Store, remedy_of_missing
 from relay.config.values import Name
 
 _PLACEHOLDER = re.compile(r"change-?me|^0+$", re.IGNORECASE)
@@ -53,6 +53,7 @@ class Settings(BaseSettings):
             [
                 *self._clashing_names(),
                 *self._unknown_channels(),
+                *self._uncallable(),
                 *self._shared_secrets(),
                 *self._same_address(),
                 *self._without_source(),
@@ -77,6 +78,24 @@ class Settings(BaseSettings):
                 known = f"; there are: {', '.join(self.channels)}" if self.channels else ""
                 key = f"storefronts.{name}.channel"
                 yield Problem(key, repr(storefront.channel), f"is no configured channel{known}", remedy)
+
+    def _uncallable(self) -> Iterator[Problem]:
+        for name, channel in self.channels.items():
+            calling = [other for other, storefront in self.storefronts.items() if self._calls(storefront, name)]
+            for key in ("token", "channel_id") if calling else ():
+                if getattr(channel, key) is None:
+                    message = f'is required for cancellations = "call" of storefronts.{calling[0]}'
+                    remedy = remedy_of_missing(key, secret=key == "token")
+                    yield Problem(f"channels.{name}.{key}", NOT_SET, message, remedy)
+
+    @staticmethod
+    def _calls(storefront: Storefront, channel: str) -> bool:
+        return storefront.channel == channel and storefront.calls_off
+
+    @property
+    def cancelling(self) -> list[str]:
+        """Channels whose sales are cancelled through Jetti's API."""
+        return [name for name in self.channels if any(self._calls(s, name) for s in self.storefronts.values())]
 
     def _shared_secrets(self) -> Iterator[Problem]:
         owners: dict[str, str] = {}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
@@ -60,6 +60,13 @@ class Storefront(Table):
     accept_when: str | None = None
     """An order is held, visible and unsent, until this expression over the storefront's JSON is true, for example
     `financial_status == 'paid'`; see [the mapping language](mapping.md)."""
+    cancellations: Literal["fields", "call"] = "fields"
+    """How a cancellation gets to Jetti: `fields`, columns of the sale (`cancelled`, `cancelledAt` …); or `call`, the
+    documented cancel call of Jetti's API once the order's newest state is delivered, for which its channel needs
+    `token` and `channel_id`. Then the sale has none of those columns."""
+    cancelled_unsent: Literal["send", "leave"] | None = None
+    """An order that is cancelled before anything of it was sent to Jetti: `send` it, cancelled; or `leave` it unsent,
+    visible as `ignored`. When not set: `send` with `cancellations = "fields"`, `leave` with `"call"`."""
     override: OpenTable | None = None
     """Single fields of the sale, by expressions over `{"sale": …, "order": …}`; see
     [the mapping language](mapping.md#override)."""
@@ -114,6 +121,16 @@ class Storefront(Table):
     def overriding(self) -> Override | None:
         """``override``, compiled."""
         return None if self.override is None else compile_override(self.override)
+
+    @property
+    def calls_off(self) -> bool:
+        """Whether a cancellation is a call of its own."""
+        return self.cancellations == "call"
+
+    @property
+    def leaves_cancelled(self) -> bool:
+        """Whether what is cancelled before it was sent stays unsent."""
+        return (self.cancelled_unsent or ("leave" if self.calls_off else "send")) == "leave"
 
     @property
     def secret_texts(self) -> tuple[str, ...]:

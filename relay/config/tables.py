@@ -163,11 +163,12 @@ class Channel(Table):
     webhook_hash_file: Path | None = None
     """File that holds `webhook_hash`."""
     token: HeaderSecret | None = None
-    """Bearer token of Jetti's API; required for `sync`."""
+    """Bearer token of Jetti's API; required for `sync`, and for `cancellations = "call"` of a storefront."""
     token_file: Path | None = None
     """File that holds `token`."""
     channel_id: ChannelId | None = None
-    """The channel's id in Jetti (not the custom channel's); required for `sync`."""
+    """The channel's id in Jetti (not the custom channel's); required for `sync`, and for `cancellations = "call"` of a
+    storefront."""
     async_url: WebAddress = "https://inbound.jetti.io/webhooks/custom-channels/manual-sale.json"
     """The asynchronous endpoint, complete."""
     api_url: WebAddress = "https://api.jetti.io"
@@ -192,6 +193,12 @@ class Channel(Table):
     """Deliveries kept in memory, the head of the backlog; the rest is on disk."""
     backlog_max: Whole = Field(10_000_000, ge=1, le=1_000_000_000)
     """Orders that may wait for the channel, those between two attempts included; beyond it 503 with Retry-After."""
+    cancel_rate: Number = Field(1, ge=0.001, le=1_000_000)
+    """Requests per second to Jetti's API for cancellations (`cancellations = "call"` of a storefront): a look-up and
+    a cancel call each. Jetti's limit is the whole account's: share it where other channels, or mode `sync`, use it."""
+    cancel_after_s: Number = Field(60, ge=0, le=_DAY)
+    """For so long after an order's newest state was delivered it is not cancelled, because Jetti imports later what it
+    takes now, seconds. Counts as 0 in mode `sync`, and where nothing had to be delivered."""
     permanent_codes: Annotated[tuple[str, ...], BeforeValidator(as_list)] = ()
     """Jetti's problem codes (`title`) that sending again cannot mend, besides the known ones: such an order becomes a
     dead letter at once."""
@@ -217,6 +224,15 @@ class Channel(Table):
     @property
     def pace(self) -> Pace:
         return Pace(self.sync_rate, self.multiplier, self.burst, self.rate_floor)
+
+    @property
+    def imported_after_s(self) -> float:
+        """When an order that was sent may be cancelled, because it is taken to be imported then."""
+        return 0.0 if self.mode == "sync" else self.cancel_after_s
+
+    @property
+    def cancel_pace(self) -> Pace:
+        return Pace(self.cancel_rate, 1, 1, self.rate_floor)
 
     @property
     def import_mode(self) -> Mode:

@@ -22,11 +22,14 @@ from typing import assert_never
 from relay.core import instant
 from relay.core.instant import Instant
 from relay.core.outcome import (
+    Cancelled,
     CannotMap,
     Cause,
     ChannelWrong,
     Failed,
+    Ignored,
     NotWanted,
+    NotYet,
     Obtained,
     Outcome,
     Refused,
@@ -136,7 +139,7 @@ class Breaker:
         """After one more attempt of a closed channel. ``own_fault``: others were taken since the order was refused
         first, so it says nothing of the channel."""
         match outcome:
-            case Sent() | Obtained():
+            case Sent() | Obtained() | Cancelled():
                 return Breaker()
             case ChannelWrong(cause):
                 return _moved(replace(self, failed=(), refused=(), refusal=""), Signal.WRONG, cause, now, policy)
@@ -148,9 +151,9 @@ class Breaker:
                 counted = replace(self, failed=_with(self.failed, order_id))
                 down = len(counted.failed) >= policy.failures
                 return _moved(counted, Signal.DOWN, cause, now, policy) if down else counted
-            case Refused() | Throttled():
+            case Refused() | Throttled() | NotYet():
                 return replace(self, failed=())
-            case Unchanged() | CannotMap() | NotWanted():
+            case Unchanged() | CannotMap() | NotWanted() | Ignored():
                 return self
             case _:
                 assert_never(outcome)
@@ -158,7 +161,7 @@ class Breaker:
     def probed(self, outcome: Outcome, *, now: Instant, policy: BreakerPolicy) -> "Breaker":
         """After a probe of a channel that is open or halted."""
         match outcome:
-            case Sent() | Obtained():
+            case Sent() | Obtained() | Cancelled() | NotYet():
                 return _moved(self, Signal.WORKS, None, now, policy)
             case Refused() if not self.halted_by_refusals:
                 return _moved(self, Signal.WORKS, None, now, policy)
@@ -168,7 +171,7 @@ class Breaker:
                 return _moved(replace(self, failed=(), refused=(), refusal=""), Signal.WRONG, cause, now, policy)
             case ChannelWrong() | Refused() | Failed() | Throttled():
                 return _waiting(replace(self, probes=self.probes + 1), now, policy)
-            case Unchanged() | CannotMap() | NotWanted():
+            case Unchanged() | CannotMap() | NotWanted() | Ignored():
                 return self
             case _:
                 assert_never(outcome)

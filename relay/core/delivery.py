@@ -21,11 +21,14 @@ from relay.core import instant
 from relay.core.instant import Instant
 from relay.core.outcome import (
     WRONG_PAUSE_S,
+    Cancelled,
     CannotMap,
     Cause,
     ChannelWrong,
     Failed,
+    Ignored,
     NotWanted,
+    NotYet,
     Obtained,
     Outcome,
     Refused,
@@ -70,6 +73,12 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.IGNORED: frozenset({State.WAITING, State.SLEEPING}),
 }
 """Every move there is. Stores refuse any other; the diagram in the documents is drawn from this."""
+
+
+_UNSENT: dict[type[Outcome], State] = {
+    CannotMap: State.DEAD, NotWanted: State.HELD, Ignored: State.IGNORED,
+}  # fmt: skip
+"""Where an order ends of which nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,18 +144,18 @@ class Delivery:
     ) -> "Delivery":
         """This delivery, one attempt later. ``jitter`` is a number from 0 to 1."""
         match outcome:
-            case Sent() | Unchanged() | Obtained():
-                tried = self._tried(channel) if isinstance(outcome, Sent) else self
+            case Sent() | Cancelled() | Unchanged() | Obtained():
+                tried = self._tried(channel) if isinstance(outcome, Sent | Cancelled) else self
                 return replace(tried, state=State.WAITING if isinstance(outcome, Obtained) else State.SENT, cause=None)
-            case CannotMap(cause) | NotWanted(cause):
-                return replace(self, state=State.HELD if isinstance(outcome, NotWanted) else State.DEAD, cause=cause)
+            case CannotMap(cause) | NotWanted(cause) | Ignored(cause):
+                return replace(self, state=_UNSENT[type(outcome)], cause=cause)
             case Refused(cause):
                 return replace(self._tried(channel), state=State.DEAD, cause=cause)
             case Throttled(_, cause):
                 return self._throttled(cause, now, channel.park_s)
             case ChannelWrong(cause):
                 return self._parked(cause, now, WRONG_PAUSE_S if channel.park_s is None else channel.park_s)
-            case Failed(cause):
+            case Failed(cause) | NotYet(cause):
                 return self._again(cause, now, policy, jitter, channel)
             case _:
                 assert_never(outcome)

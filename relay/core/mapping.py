@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from relay.core.order import Order
-from relay.core.outcome import CannotMap, Cause, Failed, NotWanted, Outcome, Unchanged
+from relay.core.outcome import CannotMap, Cause, Failed, Ignored, NotWanted, Outcome, Unchanged
 from relay.core.recipe import Override
 from relay.core.recipe import document as documents
-from relay.core.sale import PropertyStyle, Reason, cancelled, encode, has_too_many_parts
+from relay.core.sale import PropertyStyle, Reason, Sale, cancelled, encode, has_too_many_parts, without_cancellation
 from relay.core.shaping import PLAIN, Shape, Shaped, shape, units_in
 from relay.core.sources import Mapped, Source, Unmappable
 
@@ -45,6 +45,11 @@ class Maker:
     override: Override | None = None
     """What is changed in what the source made, before it is shaped."""
 
+    calls_off: bool = False
+    """Whether a cancellation is a call of its own to Jetti's API, so that the sale must not say it."""
+    leaves_cancelled: bool = False
+    """Whether an order stays unsent that is cancelled before Jetti can have anything of it."""
+
     @property
     def looks_back(self) -> bool:
         """Whether it makes use of the sale that was sent last."""
@@ -70,9 +75,13 @@ class Maker:
             mapped = self.override.apply_to(mapped, document)
         if isinstance(mapped, Unmappable):
             return mapped
-        sale = mapped.sale if order.cancelled_at is None else cancelled(mapped.sale, at=order.cancelled_at)
+        sale = self._cancelled(mapped.sale, order)
         shaped = self._shaped(replace(mapped, sale=sale), document, order.storefront, last)
         return shaped if isinstance(shaped, Unmappable) else self._made(shaped, mapped, order.channel)
+
+    def leaves(self, order: Order) -> bool:
+        """Whether to leave the whole order unsent."""
+        return self.leaves_cancelled and order.cancelled_at is not None and order.certainly_unsent
 
     def is_unchanged(self, order: Order, made: Made) -> bool:
         """Whether to leave the order's newest revision unsent."""
@@ -87,6 +96,11 @@ class Maker:
 
     def _asks_about(self, order: Order) -> bool:
         return self.accept_when is not None and order.released_at is None and not _may_be_there(order)
+
+    def _cancelled(self, sale: Sale, order: Order) -> Sale:
+        if self.calls_off:
+            return without_cancellation(sale)
+        return sale if order.cancelled_at is None else cancelled(sale, at=order.cancelled_at)
 
     def _unwanted(self, document: object) -> NotWanted | None:
         """What is held: what the rule is not true of, and what it cannot be asked about."""
@@ -116,6 +130,9 @@ def _may_be_there(order: Order) -> bool:
     return order.delivered_revision > 0 or order.attempts > 0 or order.may_be_there
 
 
+_LEFT = Cause("cancelled_unsent", "cancelled before anything of it was sent to Jetti: left unsent")
+
+
 def conclude(maker: Maker | None, order: Order, topic: str, body: bytes, last: bytes | None = None) -> Made | Outcome:
     """The sale to send; or what the order's delivery comes to without sending anything.
 
@@ -124,8 +141,14 @@ def conclude(maker: Maker | None, order: Order, topic: str, body: bytes, last: b
     if maker is None:
         name = order.storefront
         return Failed(Cause("storefront_unknown", f"no storefront {name!r} is configured: add [storefronts.{name}]"))
+    if maker.leaves(order):
+        return Ignored(_LEFT)
     if not body:
         return CannotMap(Cause("body_gone", "its raw webhook is not there any more: let the shop send the order again"))
+    return _concluded(maker, order, topic, body, last)
+
+
+def _concluded(maker: Maker, order: Order, topic: str, body: bytes, last: bytes | None) -> Made | Outcome:
     try:
         made = maker.make(order, topic, body, last)
     except Exception as error:  # noqa: BLE001 - a defect in a mapping must cost one dead letter, never the channel

@@ -13,11 +13,14 @@ from relay.core import version as versions
 from relay.core.delivery import Delivery, HeadStarts, Lane, State
 from relay.core.instant import Instant
 from relay.core.outcome import (
+    Cancelled,
     CannotMap,
     Cause,
     ChannelWrong,
     Failed,
+    Ignored,
     NotWanted,
+    NotYet,
     Obtained,
     Outcome,
     Refused,
@@ -41,6 +44,23 @@ def fetching(storefront: str) -> str:
 def is_fetching(channel: str) -> bool:
     """Whether orders are fetched there, and not delivered."""
     return channel.startswith(_FETCHING)
+
+
+_CANCELLING = "cancel:"
+
+
+def cancelling(channel: str) -> str:
+    """The channel on which a channel's delivered orders wait to be cancelled through Jetti's API."""
+    return _CANCELLING + channel
+
+
+def is_cancelling(channel: str) -> bool:
+    """Whether orders are cancelled there, and not delivered: the newest state of each is delivered already."""
+    return channel.startswith(_CANCELLING)
+
+
+NOTHING_THERE = b""
+"""What stands for the digest while Jetti certainly has nothing of an order."""
 
 
 class Disposition(StrEnum):
@@ -97,7 +117,8 @@ class Order:
     delivered_revision: int
     """The newest revision that Jetti took, or whose sale is what it took last; 0 before the first."""
     delivered_digest: bytes | None
-    """Digest of the sale that Jetti is known to have; ``None`` when that is not certain."""
+    """Digest of the sale that Jetti is known to have, :data:`NOTHING_THERE` if it is known to have none; ``None`` when
+    that is not certain."""
     state: State
     lane: Lane
     due_at: Instant
@@ -123,6 +144,11 @@ class Order:
     def to_be_fetched(self) -> bool:
         """Whether its storefront announced a state of it that is still to be read from the storefront's API."""
         return is_fetching(self.channel)
+
+    @property
+    def certainly_unsent(self) -> bool:
+        """Whether Jetti certainly has nothing of it."""
+        return self.delivered_digest == NOTHING_THERE and not self.may_be_there
 
     @property
     def token(self) -> int | None:
@@ -170,7 +196,7 @@ class Finding:
     """What mapping its newest event said about it: amends that event's disposition."""
 
     disposition: Disposition
-    """``unchanged``, ``held`` or ``quarantined``."""
+    """``unchanged``, ``held``, ``ignored`` or ``quarantined``."""
     reasons: tuple[Reason, ...] = ()
 
 
@@ -183,6 +209,8 @@ def finding_of(outcome: Outcome) -> Finding | None:
             return Finding(Disposition.QUARANTINED, reasons)
         case NotWanted(cause):
             return Finding(Disposition.HELD, (Reason("", cause.message),))
+        case Ignored(cause):
+            return Finding(Disposition.IGNORED, (Reason("", cause.message),))
         case _:
             return None
 
@@ -192,7 +220,7 @@ def known_at_jetti(order: Order, outcome: Outcome, digest: bytes | None) -> byte
     match outcome:
         case Sent():
             return digest  # of this channel's sale: another channel's is another digest
-        case Unchanged() | CannotMap() | NotWanted() | ChannelWrong() | Obtained():
+        case Unchanged() | CannotMap() | NotWanted() | Ignored() | ChannelWrong() | Obtained() | Cancelled() | NotYet():
             return order.delivered_digest
         case Throttled(_, cause) if cause.status == 429:
             return order.delivered_digest
@@ -207,7 +235,7 @@ def may_have_left(outcome: Outcome) -> bool:
             return True
         case Throttled(_, cause):
             return cause.status != 429
-        case ChannelWrong() | Obtained() | Unchanged() | CannotMap() | NotWanted():
+        case ChannelWrong() | Obtained() | Cancelled() | Unchanged() | CannotMap() | NotWanted() | Ignored() | NotYet():
             return False
         case _:
             assert_never(outcome)
@@ -237,7 +265,7 @@ def first(arrival: Arrival, event: Upsert | Cancel | Fetch, *, order_id: int, ev
         event_id=event_id if whole else None,
         cancelled_at=_cancelled_at(None, arrival, event),
         delivered_revision=0,
-        delivered_digest=None,
+        delivered_digest=NOTHING_THERE,
         state=State.WAITING if whole else State.DEAD,
         lane=lane,
         due_at=now,
@@ -274,8 +302,10 @@ def newer(order: Order, arrival: Arrival, event: Upsert | Cancel | Fetch, *, eve
         return Accepted(changed, Disposition.QUARANTINED, changed.revision, (NEVER_SEEN,))
     if order.lease is not None:
         behind = order.revision > order.lease.revision
+        if is_cancelling(order.lease.channel):
+            changed = replace(changed, channel=arrival.channel)  # delivered first, and then cancelled
         return Accepted(changed, Disposition.MERGED if behind else Disposition.QUEUED, changed.revision)
-    under_way = order.state in (State.WAITING, State.SLEEPING)
+    under_way = _delivery_under_way(order)
     if under_way and order.lane is not Lane.REPLAY:
         # The newer state has not failed yet: it has the whole age that an order may have, in its old place.
         moved = replace(changed, channel=arrival.channel, failing_us=None)
@@ -292,11 +322,14 @@ def settled(
     now: Instant,
     head_starts: HeadStarts,
     may_be_there: bool = False,
+    cancel_after_s: float | None = None,
 ) -> Order:
     """The order once its attempt was decided about; gives up the lease.
 
     A newer revision that arrived meanwhile goes on: at once after a success, a refusal or a hold (which was the
-    older one's), or if it is to be fetched first; after the backoff otherwise.
+    older one's), or if it is to be fetched first; after the backoff otherwise. Where there is none, an order that is
+    cancelled, and whose newest revision is delivered now, goes on to be cancelled through Jetti's API, in
+    ``cancel_after_s``; ``None``: its sale says it.
     """
     sent = after.state is State.SENT
     stays = order.to_be_fetched and after.due_at == order.due_at
@@ -319,7 +352,10 @@ def settled(
     if after.state is State.HELD and order.released_at is not None:  # it was asked before a person released it
         return replace(_wait_afresh(decided, order.channel, now, head_starts, due_at=due_at), held_since=None)
     if order.revision <= after.revision:
-        return decided
+        if not sent or cancel_after_s is None or order.cancelled_at is None:
+            return decided
+        due_at = instant.after(now, cancel_after_s)
+        return _wait_afresh(decided, cancelling(order.channel), now, head_starts, due_at=due_at)
     moved = order.lease is not None and order.lease.channel != order.channel
     if moved or after.state in (State.SENT, State.DEAD, State.HELD, State.IGNORED):
         return _wait_afresh(decided, order.channel, now, head_starts, due_at=due_at)
@@ -408,7 +444,7 @@ def _named(arrival: Arrival, event: Fetch, order_id: int) -> Order:
         event_id=None,
         cancelled_at=None,
         delivered_revision=0,
-        delivered_digest=None,
+        delivered_digest=NOTHING_THERE,
         state=State.SLEEPING if due_at > now else State.WAITING,
         lane=Lane.NEW,
         due_at=due_at,
@@ -426,7 +462,7 @@ def _announced(order: Order, arrival: Arrival) -> Accepted:
     if order.lease is not None:
         behind = order.revision > order.lease.revision
         return Accepted(replace(changed, due_at=due_at), _behind(behind), changed.revision)
-    under_way = order.state in (State.WAITING, State.SLEEPING)
+    under_way = _delivery_under_way(order)
     if not under_way or order.lane is Lane.REPLAY:
         waiting = _wait_afresh(changed, arrival.channel, now, arrival.head_starts, due_at=due_at)
         return Accepted(waiting, _behind(under_way), changed.revision)
@@ -442,6 +478,11 @@ def _announced(order: Order, arrival: Arrival) -> Accepted:
     # It keeps its urgency, and so its place among the deliveries: an order that changes often is not sent last.
     merged = replace(changed, state=state, due_at=due_at, since=since, failing_us=None)
     return Accepted(merged, Disposition.MERGED, merged.revision)
+
+
+def _delivery_under_way(order: Order) -> bool:
+    """Whether a state of it waits to be delivered. Of one that waits to be cancelled, every state is."""
+    return order.state in (State.WAITING, State.SLEEPING) and not is_cancelling(order.channel)
 
 
 def _behind(other: bool) -> Disposition:

@@ -58,6 +58,13 @@ class Obtained:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Its sale is cancelled at Jetti: by this attempt, or it was already."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class Unchanged:
     """Nothing was sent: the sale is, byte for byte, what was delivered last."""
 
@@ -87,6 +94,13 @@ class NotWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Ignored:
+    """Nothing was sent: by the storefront's rules the order needs nothing at Jetti, as it is. No attempt was made."""
+
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
 class Throttled:
     """The channel is too fast. The channel waits; the order's attempt does not count."""
 
@@ -103,13 +117,34 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class NotYet:
+    """It was answered, and what it needs is not there yet: tried again later like what failed, and says nothing bad of
+    the channel."""
+
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelWrong:
     """The channel is wrong (credentials, address, TLS), not the order. The order's attempt does not count."""
 
     cause: Cause
 
 
-Outcome = Sent | Obtained | Unchanged | CannotMap | NotWanted | Refused | Throttled | Failed | ChannelWrong
+Outcome = (
+    Sent
+    | Obtained
+    | Cancelled
+    | Unchanged
+    | CannotMap
+    | NotWanted
+    | Ignored
+    | Refused
+    | Throttled
+    | Failed
+    | NotYet
+    | ChannelWrong
+)
 
 
 def name_of(outcome: Outcome) -> str:
@@ -120,12 +155,15 @@ def name_of(outcome: Outcome) -> str:
 _NAMES: dict[type[Outcome], str] = {
     Sent: "sent",
     Obtained: "fetched",
+    Cancelled: "cancelled",
     Unchanged: "unchanged",
     CannotMap: "cannot_map",
     NotWanted: "held",
+    Ignored: "ignored",
     Refused: "refused",
     Throttled: "throttled",
     Failed: "failed",
+    NotYet: "not_yet",
     ChannelWrong: "channel_wrong",
 }
 NAMES = tuple(_NAMES.values())
@@ -145,7 +183,7 @@ def pause_s(outcome: "Throttled") -> float:
 
 def cause_of(outcome: Outcome) -> Cause | None:
     """Why it did not succeed; ``None`` where it did."""
-    return None if isinstance(outcome, Sent | Obtained | Unchanged) else outcome.cause
+    return None if isinstance(outcome, Sent | Obtained | Cancelled | Unchanged) else outcome.cause
 
 
 @dataclass(frozen=True, slots=True)

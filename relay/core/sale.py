@@ -504,3 +504,24 @@ def cancelled(sale: Sale, *, at: Instant | None = None, reason: CancelReason | N
     }
     marks = {"cancelled": True, **{column: mark for column, mark in marks.items() if mark is not None}}
     return sale.model_copy(update={"sale_defaults": known.model_copy(update=marks)})
+
+
+_CANCELLATION: Final = {
+    "cancelled": False,
+    "cancelled_at": None,
+    "channel_cancelled_at": None,
+    "cancel_reason": None,
+    "cancellation_status": "none",
+}
+"""The columns that say of a sale whether it is cancelled, and their defaults."""
+
+
+def without_cancellation(sale: Sale) -> Sale:
+    """The same sale, with nothing in it of a cancellation: where that is a call of its own, the sale must not say it
+    too, nor take it back."""
+    known = sale.sale_defaults
+    if not known.model_fields_set & _CANCELLATION.keys():
+        return sale
+    bare = known.model_copy(update=_CANCELLATION)
+    bare.model_fields_set.difference_update(_CANCELLATION)  # what is not set is not sent
+    return sale.model_copy(update={"sale_defaults": bare})

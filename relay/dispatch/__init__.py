@@ -19,6 +19,7 @@ from relay.core.events import AttemptMade, EventFound, Observer, PermitTaken, St
 from relay.core.instant import Instant
 from relay.core.order import Order, finding_of
 from relay.core.outcome import CannotMap, Obtained, Outcome, Result, Sent, Trouble, cause_of, name_of
+from relay.dispatch.cancelling import Cancelling
 from relay.dispatch.channel import Channel, Permits
 from relay.dispatch.delivering import Delivering
 from relay.dispatch.errand import Errand, Idle, Kept, Leave, Request
@@ -26,7 +27,7 @@ from relay.dispatch.fetching import Fetching
 from relay.dispatch.governor import Governor
 from relay.store import Attempt, Revived, Settled, Settlement, Store, StoreError, Taken
 
-__all__ = ["Channel", "Delivering", "Dispatcher", "Errand", "Fetching"]
+__all__ = ["Cancelling", "Channel", "Delivering", "Dispatcher", "Errand", "Fetching"]
 
 _POLL_S = 15.0
 """How often the store is asked although nothing said that there is news: hints may be lost, the store is the truth."""
@@ -387,6 +388,7 @@ class Dispatcher:
             sale=kept.sale,
             finding=finding_of(outcome),
             may_be_there=kept.may_be_there,
+            cancel_after_s=kept.cancel_after_s,
             brought=kept.brought if isinstance(outcome, Obtained) else None,
         )
         settled = await self._until_settled(settlement)

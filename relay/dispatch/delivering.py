@@ -27,10 +27,14 @@ class Wire(Protocol):
 class Delivering:
     """Delivers orders to Jetti."""
 
-    def __init__(self, store: Store, makers: Callable[[str], Maker | None], wire: Wire) -> None:
+    def __init__(
+        self, store: Store, makers: Callable[[str], Maker | None], wire: Wire, *, cancel_after_s: float = 0.0
+    ) -> None:
+        """``cancel_after_s``: for so long after it was sent, nothing is cancelled through Jetti's API, seconds."""
         self._store = store
         self._makers = makers
         self._wire = wire
+        self._cancel_after_s = cancel_after_s
 
     async def prepare(self, taken: Taken) -> "_Delivery | Idle":
         """The sale of the order's newest state; nothing, where it cannot be made or says nothing new."""
@@ -39,9 +43,10 @@ class Delivering:
         if maker is not None and maker.looks_back:
             last = await self._store.sale(order.id)
         made = conclude(maker, order, taken.topic, taken.body, last)
+        calls_off = maker is not None and maker.calls_off
         if isinstance(made, Made):
-            return _Delivery(order, made, self._wire)
-        return Idle(made, Kept(known_at_jetti(order, made, None)))
+            return _Delivery(order, made, self._wire, self._cancel_after_s if calls_off else None)
+        return Idle(made, Kept(known_at_jetti(order, made, None), cancel_after_s=0.0 if calls_off else None))
 
     async def read_secrets(self) -> None:
         """See :class:`Wire`."""
@@ -55,12 +60,14 @@ class _Delivery:
     order: Order
     made: Made
     wire: Wire
+    cancel_after_s: float | None
 
     async def send(self, leave: Leave) -> Done:
         """See :class:`relay.dispatch.errand.Request`."""
         result = await self.wire.send(self.made.sale, leave)
         known = known_at_jetti(self.order, result.outcome, self.made.digest)
-        return Done(result, Kept(known, self.made.sale, may_have_left(result.outcome)))
+        left = may_have_left(result.outcome)
+        return Done(result, Kept(known, self.made.sale, left, cancel_after_s=self.cancel_after_s))
 
     def unanswered(self) -> Kept:
         """Jetti may have taken it or not."""

@@ -22,6 +22,8 @@ class Kept:
     """The sale that was made, if one was."""
     may_be_there: bool = False
     """Whether it may have left something at Jetti."""
+    cancel_after_s: float | None = None
+    """See :attr:`relay.store.Settlement.cancel_after_s`."""
     brought: Arrival | None = field(default=None, repr=False)
     """The document that it fetched; see :attr:`relay.store.Settlement.brought`."""
 

@@ -25,10 +25,13 @@ from relay.core.events import (
 from relay.core.instant import Instant
 from relay.core.order import Order
 from relay.core.outcome import (
+    Cancelled,
     CannotMap,
     ChannelWrong,
     Failed,
+    Ignored,
     NotWanted,
+    NotYet,
     Obtained,
     Outcome,
     Refused,
@@ -191,7 +194,7 @@ class Governor:
             outcome = Failed(outcome.cause)
         if not (own_fault and isinstance(outcome, Throttled)):
             self._set_tempo(outcome, number, now)
-        if number <= self._moved_at and not isinstance(outcome, Sent | Obtained):
+        if number <= self._moved_at and not isinstance(outcome, Sent | Obtained | Cancelled):
             # Begun before the circuit moved, it says nothing of how the channel is now; nor of the order.
             self._note_tried(order.id, outcome)
             return Judged(_parked(outcome), self._condition.around(self._park_s(now)))
@@ -205,7 +208,7 @@ class Governor:
 
     def _note_tried(self, order_id: int, outcome: Outcome) -> None:
         stands = self._condition.breaker.stands
-        if isinstance(outcome, Sent | Obtained):
+        if isinstance(outcome, Sent | Obtained | Cancelled):
             if not stands:
                 self._tried.clear()
         elif stands or isinstance(outcome, Throttled):
@@ -222,7 +225,7 @@ class Governor:
     def _suspect(self, order: Order, number: int, outcome: Outcome) -> bool:
         """Whether it is the order's own fault, as far as other orders tell."""
         match outcome:
-            case Sent() | Obtained():
+            case Sent() | Obtained() | Cancelled():
                 for suspects in (self._refused, self._wrong, self._throttled):
                     suspects.took(order.id, number)
             case Refused():
@@ -232,7 +235,7 @@ class Governor:
                 return self._wrong.refused(order.id, self._begun)
             case Throttled():
                 return self._throttled.refused(order.id, self._begun)
-            case Unchanged() | CannotMap() | NotWanted() | Failed():
+            case Unchanged() | CannotMap() | NotWanted() | Ignored() | Failed() | NotYet():
                 pass
             case _:
                 assert_never(outcome)
@@ -241,7 +244,7 @@ class Governor:
     def _set_tempo(self, outcome: Outcome, number: int, now: Instant) -> None:
         tempo = self._condition.tempo
         match outcome:
-            case Sent() | Obtained():
+            case Sent() | Obtained() | Cancelled():
                 if (faster := tempo.took(number=number)) is not tempo:
                     self._condition = replace(self._condition, tempo=faster)
             case Throttled(_, cause):

@@ -62,8 +62,8 @@ _WAIT_S = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400)
 _KINDS = ("events", "bodies", "attempts", "orders", "sales")
 _LIMITS = ("queue", "disk", "backlog")
 _DEEDS = ("pause", "resume", "replay", "discard", "release")
-_WITHOUT_REQUEST = frozenset({"unchanged", "cannot_map", "held"})
-_FOUND = (Disposition.UNCHANGED, Disposition.HELD, Disposition.QUARANTINED)
+_WITHOUT_REQUEST = frozenset({"unchanged", "cannot_map", "held", "ignored"})
+_FOUND = (Disposition.UNCHANGED, Disposition.HELD, Disposition.IGNORED, Disposition.QUARANTINED)
 _ALARMING = (("401", "bad-signature"), ("503", "busy"), ("503", "store-failed"))
 """Refusals of a known storefront that someone should hear of, the first one included."""
 

@@ -114,6 +114,8 @@ def _show_sale(sale: Sale, payload: bool) -> dict[str, Any]:
         "sequence": sale.sequence,
         "created_at": sale.created_at,
         "updated_at": sale.updated_at,
+        "cancellation_status": sale.cancellation_status,
+        "cancels": sale.cancels,
         "digest": sale.newest.digest.hex(),
     }
     return shown | {"payload": as_json(sale.newest.payload)} if payload else shown

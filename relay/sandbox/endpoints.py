@@ -91,16 +91,27 @@ class Endpoints:
         return await self._call(request, lambda body: self._no_channel(channel_id) or work(body))
 
     async def cancel(self, request: web.Request) -> web.Response:
-        """Cancel a whole sale, or the sale items in a list (its form is not documented)."""
+        """Cancel a whole sale, or the sale items in a list (its form is not documented).
+
+        Documented: it returns sale-returns. That a sale which is cancelled already is answered the same is inferred.
+        """
+        sale_id = int(request.match_info["id"])
 
         def work(body: bytes) -> Answer:
             partly = body.strip() not in {b"", b"{}", b"[]", b"null"}
-            sale = self._jetti.account.cancel(int(request.match_info["id"]), self._jetti.elapsed(), partly=partly)
+            sale = self._jetti.account.cancel(sale_id, self._jetti.elapsed(), partly=partly)
             if sale is None:
                 return answers.refused(not_found("No such sale."))
             return answers.ok([{"saleId": sale.id, "cancellationStatus": sale.cancellation_status}])
 
-        return await self._call(request, work)
+        about = self._jetti.account.order_of(sale_id)
+        if about is None:
+            return await self._call(request, work, Endpoint.CANCEL)
+        self._jetti.journal.enter(*about)
+        try:
+            return await self._call(request, work, Endpoint.CANCEL, about[1])
+        finally:
+            self._jetti.journal.leave(*about)
 
     async def nothing_here(self, request: web.Request) -> web.Response:
         """Any other address or method."""
@@ -125,14 +136,16 @@ class Endpoints:
             journal.finish(received, self._jetti.elapsed(), answer.outcome, answer.status)
         return respond(request, answer)
 
-    async def _call(self, request: web.Request, work: Callable[[bytes], Answer]) -> web.Response:
-        """One request to the rest of the synchronous API."""
+    async def _call(
+        self, request: web.Request, work: Callable[[bytes], Answer], endpoint: Endpoint = Endpoint.API, order: str = ""
+    ) -> web.Response:
+        """One request to the rest of the synchronous API; ``order`` is the one it is about, if it is about one."""
         at = self._jetti.elapsed()
         answer = answers.NOTHING
         try:
             body = await request.read()
             gate = self._gate(request, at) or partial(work, body)
-            answer = await self._answer(Endpoint.API, "", at, gate)
+            answer = await self._answer(endpoint, order, at, gate)
         except web.HTTPRequestEntityTooLarge:
             answer = self._too_large
         finally:
@@ -149,7 +162,8 @@ class Endpoints:
                 return answers.refused(wanted)
             return answers.ok(find(self._jetti.account, wanted))
 
-        return await self._call(request, work)
+        named = [] if isinstance(wanted, Problem) else list(wanted.where.get("externalId", ()))
+        return await self._call(request, work, order=named[0] if len(named) == 1 else "")
 
     async def _answer(
         self, endpoint: Endpoint, order: str, at: float, outright: Answer | Callable[[], Answer]

@@ -18,6 +18,8 @@ class Endpoint(StrEnum):
     ASYNC = "async"
     SYNC = "sync"
     API = "api"
+    CANCEL = "cancel"
+    """A cancel call; one of the API's calls as well."""
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -55,7 +57,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     external_id: str | None = None
     """Only requests for this order."""
     on: Endpoint | None = None
-    """Only this endpoint: ``async``, ``sync`` (the two imports) or ``api`` (everything else)."""
+    """Only this endpoint: ``async``, ``sync`` (the two imports), ``api`` (everything else), or of that ``cancel``."""
 
     def __post_init__(self) -> None:
         ends = self.status is not None or self.hang_s is not None or self.drop is not None or self.wrong_hash
@@ -98,7 +100,8 @@ class _Standing:
 
     def about(self, endpoint: Endpoint, external_id: str) -> bool:
         on, order = self.fault.on, self.fault.external_id
-        return (on is None or on == endpoint) and (order is None or order == external_id)
+        within = endpoint is Endpoint.CANCEL and on is Endpoint.API
+        return (on is None or on == endpoint or within) and (order is None or order == external_id)
 
 
 class Faults:

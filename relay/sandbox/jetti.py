@@ -98,6 +98,8 @@ class Account:
     def cancel(self, sale_id: int, at: float, *, partly: bool) -> Sale | None:
         """The sale, cancelled; ``None`` when there is none of this id."""
         sale = self._sales.get(sale_id)
+        if sale is not None:
+            sale.cancels += 1
         if sale is not None and sale.cancellation_status != "full":
             sale.cancelled_at = at
             sale.cancellation_status = "partial" if partly else "full"
@@ -108,6 +110,11 @@ class Account:
         """The sale of an order; in the settings' channel unless another one is named."""
         wanted = self._settings.channel_id if channel_id is None else channel_id
         return self._by_order.get((wanted, external_id))
+
+    def order_of(self, sale_id: int) -> tuple[int, str] | None:
+        """Channel and external id of a sale."""
+        sale = self._sales.get(sale_id)
+        return None if sale is None else (sale.channel_id, sale.external_id)
 
     def sales_after(self, sale_id: int, limit: int) -> list[Sale]:
         """The sales with higher ids, oldest first."""

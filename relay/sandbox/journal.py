@@ -93,11 +93,7 @@ class Journal:
         received.external_id, received.reference = external_id, reference
         self._keep(received, body)
         if external_id:
-            key = (received.channel_id, external_id)
-            together = self._open_by_order.get(key, 0) + 1
-            self._open_by_order[key] = together
-            self.overlaps += together > 1
-            self.max_in_flight_per_order = max(self.max_in_flight_per_order, together)
+            self.enter(received.channel_id, external_id)
 
     def finish(self, received: Received, at: float, outcome: Outcome, status: int | None) -> None:
         """It has been answered, or never will be (``status`` is then ``None``)."""
@@ -106,7 +102,19 @@ class Journal:
         self.outcomes[outcome] += 1
         if status is not None:
             self.statuses[status] += 1
-        key = (received.channel_id, received.external_id)
+        self.leave(received.channel_id, received.external_id)
+
+    def enter(self, channel_id: int | None, external_id: str) -> None:
+        """A request is in flight for an order: an import, or a cancel call."""
+        key = (channel_id, external_id)
+        together = self._open_by_order.get(key, 0) + 1
+        self._open_by_order[key] = together
+        self.overlaps += together > 1
+        self.max_in_flight_per_order = max(self.max_in_flight_per_order, together)
+
+    def leave(self, channel_id: int | None, external_id: str) -> None:
+        """It is no more, if it was."""
+        key = (channel_id, external_id)
         together = self._open_by_order.get(key, 0)
         if together > 1:
             self._open_by_order[key] = together - 1

@@ -32,6 +32,8 @@ class Sale:
     """The sequence numbers of those requests, in the order of their import."""
     cancelled_at: float | None = None
     cancellation_status: str = "none"
+    cancels: int = 0
+    """Cancel calls that did something or would have, had it not been cancelled already."""
 
     def imported(self, received: Received, at: float) -> None:
         """It now says what this request says. Documented: no guard against an older one."""

@@ -87,13 +87,17 @@ class Settlement:
     now: Instant
     head_starts: HeadStarts
     delivered_digest: bytes | None
-    """Digest of the sale that Jetti is known to have after this; ``None`` when that is not certain."""
+    """Digest of the sale that Jetti is known to have after this; ``None`` when that is not certain. See
+    :attr:`relay.core.order.Order.delivered_digest`."""
     attempt: Attempt | None = None
     sale: bytes | None = field(default=None, repr=False)
     """The sale that was made, if one was: kept as the order's newest."""
     finding: Finding | None = None
     may_be_there: bool = False
     """Whether the attempt may have left something at Jetti."""
+    cancel_after_s: float | None = None
+    """If everything of the order is delivered by this, and it is cancelled: in so many seconds it is cancelled through
+    Jetti's API. ``None``: its sale says it."""
     brought: Arrival | None = field(default=None, repr=False)
     """The document that the attempt fetched: it is kept as an event of the order, and decides, instead of ``after``,
     how the order goes on; see :func:`relay.core.order.fetched`. Dropped if the order is to be fetched again."""

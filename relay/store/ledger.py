@@ -192,6 +192,7 @@ class Ledger:
                 now=settlement.now,
                 head_starts=settlement.head_starts,
                 may_be_there=settlement.may_be_there,
+                cancel_after_s=settlement.cancel_after_s,
             )
         else:
             changed = self._fetched(order, settlement.brought, settlement.now)

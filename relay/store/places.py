@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from relay.core import instant
 from relay.core.delivery import State
-from relay.core.order import Disposition, Order, is_fetching
+from relay.core.order import Disposition, Order, is_cancelling, is_fetching
 from relay.store import Event, Timeline
 
 SENDING = "sending"
@@ -48,8 +48,7 @@ def of_order(order: Order, channel_state: str | None = SENDING) -> Place:
     ``channel_state``: how its channel is, as far as it keeps an order waiting; ``None``: there is no such channel.
     """
     if order.lease is not None:
-        doing = "fetched" if is_fetching(order.lease.channel) else "sent"
-        return Place("in flight", f"revision {order.lease.revision} is being {doing}")
+        return Place("in flight", f"revision {order.lease.revision} is being {_doing(order.lease.channel)}")
     cause = "" if order.cause is None else f"{order.cause.code}: {order.cause.message}"
     if order.state is State.DISCARDED and order.cause is not None:
         cause = order.cause.message  # by whom, and why
@@ -58,16 +57,23 @@ def of_order(order: Order, channel_state: str | None = SENDING) -> Place:
             return Place("delivered", f"Jetti has revision {order.delivered_revision}")
         case State.WAITING:
             last = f"; last: {cause}" if cause else ""
-            words = f"due since {instant.iso(order.due_at)} in lane {order.lane}{last}"
+            what = "to be cancelled, " if is_cancelling(order.channel) else ""
+            words = f"{what}due since {instant.iso(order.due_at)} in lane {order.lane}{last}"
             return Place("waiting", words + _kept_by(order.channel, channel_state))
         case State.SLEEPING:
             last = f"; last: {cause}" if cause else ""
-            words = f"attempt {order.attempts + 1} at {instant.iso(order.due_at)}{last}"
+            what = "to be cancelled, " if is_cancelling(order.channel) else ""
+            words = f"{what}attempt {order.attempts + 1} at {instant.iso(order.due_at)}{last}"
             return Place("sleeping", words + _kept_by(order.channel, channel_state))
         case State.DEAD:
             return Place("dead", f"needs a person: {cause}")
         case State.HELD | State.DISCARDED | State.IGNORED:
             return Place(order.state.value, cause)
+
+
+def _doing(channel: str) -> str:
+    """What a channel does with an order."""
+    return "fetched" if is_fetching(channel) else "cancelled" if is_cancelling(channel) else "sent"
 
 
 def _kept_by(channel: str, state: str | None) -> str:
