@@ -32,7 +32,7 @@ from relay.config.kinds.native import NativeStorefront
 from relay.config.kinds.thin import ThinStorefront
 from relay.core import instant
 from relay.core.delivery import HeadStarts, State
-from relay.core.events import Happening, Observer, Started, Stopped, Stopping, Warned
+from relay.core.events import Happening, LoopLate, Observer, Started, Stopped, Stopping, Warned
 from relay.core.mapping import Maker
 from relay.core.order import cancelling, fetching
 from relay.core.pace import Mode
@@ -58,6 +58,7 @@ from relay.store.sqlite import SqliteStore
 VERSION = version_of("order-relay")
 
 _PROBE_S = 2.0
+_PULSE_S = 0.25
 _DAY_S = 86_400.0
 _CANCELS_MAX = 4
 """Sales that are cancelled at the same time, at the most, on each channel."""
@@ -77,12 +78,12 @@ class Relay:
     stopping: bool = False
 
 
-async def open_store(settings: Settings) -> Store:
+async def open_store(settings: Settings, observe: Observer | None = None) -> Store:
     """The store that the configuration names. Raises :class:`relay.store.StoreError`."""
     path = settings.store.path
     if path is None:
         return MemoryStore()
-    return await SqliteStore.open(path, queue_max=settings.public.queue_max)
+    return await SqliteStore.open(path, queue_max=settings.public.queue_max, observe=observe)
 
 
 @asynccontextmanager
@@ -96,7 +97,9 @@ async def running(
     listened on. Ends with an :class:`ExceptionGroup` should a part of it die.
     """
     clock = clock or SystemClock()
-    metrics = Metrics(version=VERSION, storefronts=settings.storefronts, channels=_channels(settings))
+    metrics = Metrics(
+        version=VERSION, storefronts=settings.storefronts, channels=_channels(settings), now=clock.now
+    )
     watching: list[Observer] = [metrics, *(observers or ())]
 
     def observe(happening: Happening) -> None:
@@ -110,7 +113,7 @@ async def running(
             log = logger(settings.log.level, settings.log.format, gathered)
             stack.enter_context(libraries_in(log))
             watching.append(Logs(log))
-        store = await open_store(settings)
+        store = await open_store(settings, observe)
         stack.callback(observe, Stopped())
         stack.push_async_callback(store.close)
         makers = {name: maker_of(storefront) for name, storefront in settings.storefronts.items()}
@@ -143,6 +146,7 @@ async def running(
             loops.append(tasks.create_task(replayer.run()))
             loops.append(tasks.create_task(releaser.run()))
             loops.append(tasks.create_task(_until_mended(store, clock)))
+            loops.append(tasks.create_task(_pulse(clock, observe)))
             try:
                 yield relay
             finally:
@@ -200,6 +204,14 @@ async def _until_mended(store: Store, clock: Clock) -> None:
         if store.failure() is not None:
             with suppress(StoreError):
                 await store.probe()
+
+
+async def _pulse(clock: Clock, observe: Observer) -> None:
+    """Tell how late the event loop is: everything that is answered is late by as much."""
+    while True:
+        due = clock.monotonic() + _PULSE_S
+        await clock.sleep(_PULSE_S)
+        observe(LoopLate(max(0.0, clock.monotonic() - due)))
 
 
 async def _stop(

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from relay.api import ChannelView, Hands, LimitView
 from relay.clock import Clock
+from relay.core.delivery import Lane, State
 from relay.core.order import is_cancelling, is_fetching
 from relay.dispatch import Channel, Dispatcher
 from relay.guard import Guard
 from relay.observe.metrics import CONTENT_TYPE, ChannelFigures, Figures, Metrics
 from relay.replayer import Replayer
-from relay.store import Store
+from relay.store import Store, Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,9 @@ class Desk:
 
     async def exposed(self) -> tuple[bytes, str]:
         """The metrics, and their content type."""
+        tally = await self.store.tally()
         figures = Figures(
-            tally=await self.store.tally(),
+            tally=tally,
             oldest_due=await self.store.oldest_due(),
             lost_events=await self.store.lost_events(),
             channels={
@@ -71,10 +73,13 @@ class Desk:
                     circuit=view.condition.breaker.circuit,
                     paused=view.condition.pause is not None,
                     resting_s=view.resting_s,
+                    state=view.state,
+                    drain_s=view.drain_s(_to_send(tally, name)),
                 )
                 for name, view in self.channels().items()
             },
             size=await self.store.size(),
+            ready=not self.not_ready(),
             now=self.clock.now(),
             held=await self.store.held_groups(),
         )
@@ -106,3 +111,8 @@ class Desk:
 def _mode(name: str, channel: Channel) -> str:
     """``async`` or ``sync``; of a channel that does something else than deliver, that."""
     return "fetch" if is_fetching(name) else "cancel" if is_cancelling(name) else channel.mode.value
+
+
+def _to_send(tally: Tally, channel: str) -> int:
+    """How many orders wait for the channel, those between two attempts included."""
+    return sum(tally.get((channel, state, lane), 0) for state in (State.WAITING, State.SLEEPING) for lane in Lane)

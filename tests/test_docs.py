@@ -261,7 +261,7 @@ async def test_every_fault_shown_can_be_asked_for() -> None:
 
 
 def test_every_metric_in_an_alert_exists_with_the_labels_it_is_asked_by() -> None:
-    metrics = Metrics(version="1", storefronts=["shop"], channels=["main"])
+    metrics = Metrics(version="1", storefronts=["shop"], channels=["main"], now=lambda: 0)
     channels = {"main": ChannelFigures(0, 1.0, 1.0)}
     metrics.expose(Figures({}, {}, lost_events=0, channels=channels, size=Size(1, 1, 1, 1), now=0))
     samples = [sample for family in metrics.registry.collect() for sample in family.samples]

@@ -1,28 +1,33 @@
 """What is told is told once, whole, and without anything that should not be in a log."""
 
 import asyncio
+import inspect
 import io
 import json
 import logging
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from relay import ingest, listener
 from relay.core.breaker import Circuit
 from relay.core.delivery import Lane, State
 from relay.core.events import (
     AttemptMade,
     ChannelThrottled,
     CircuitMoved,
+    Committed,
     DoorMoved,
     EventAccepted,
     EventFound,
     Happening,
     HeldWanted,
     Housekept,
+    LoopLate,
     PermitTaken,
     PersonActed,
     ProbeFailed,
@@ -40,7 +45,8 @@ from relay.core.outcome import Cause
 from relay.core.pressure import REFUSALS, Limit
 from relay.core.sale import Reason
 from relay.observe.logs import Format, Gathered, Level, Logs, libraries_in, logger
-from relay.observe.metrics import ChannelFigures, Figures, Metrics
+from relay.observe.metrics import REFUSED as REFUSED_KNOWN
+from relay.observe.metrics import REFUSED_UNKNOWN, ChannelFigures, Figures, Metrics
 from relay.observe.pages import Page
 from relay.sandbox import Fault, SandboxSettings
 from relay.store import Size
@@ -80,6 +86,8 @@ HAPPENINGS: tuple[Happening, ...] = (
     StoreTrouble("accepting an event", "disk full"),
     Unexpected("ingest", ValueError("oh")),
     PermitTaken("main", 0.1),
+    Committed(12, 0.003),
+    LoopLate(0.02),
 )
 STARTED = Started("1.2.3", "http://a:1", "http://b:2", "sqlite:relay.db", ("shop", "till"), ("main",))
 LIFE: tuple[Happening, ...] = (
@@ -99,7 +107,7 @@ def lines(*happenings: Happening, level: Level = "info", form: Format = "json") 
 # -- the log -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("happening", HAPPENINGS[:-1] + LIFE, ids=lambda happening: type(happening).__name__)
+@pytest.mark.parametrize("happening", HAPPENINGS[:-3] + LIFE, ids=lambda happening: type(happening).__name__)
 def test_everything_that_happens_is_one_line_of_json_with_level_and_time(happening: Happening) -> None:
     (line,) = lines(happening)
 
@@ -323,9 +331,12 @@ FIGURES = Figures(
     tally={("main", State.WAITING, Lane.NEW): 3},
     oldest_due={("main", Lane.NEW): 1_000_000},
     lost_events=7,
-    channels={"main": ChannelFigures(2, 5.0, 10.0, Circuit.OPEN, paused=True, resting_s=1.5)},
+    channels={
+        "main": ChannelFigures(2, 5.0, 10.0, Circuit.OPEN, paused=True, resting_s=1.5, state="paused", drain_s=None)
+    },
     size=Size(store=4096, wal=512, unused=256, disk_free=1_000_000),
     now=3_500_000,
+    ready=False,
 )
 
 
@@ -334,7 +345,7 @@ def exposed(metrics: Metrics, figures: Figures = FIGURES) -> list[str]:
 
 
 def fresh() -> Metrics:
-    return Metrics(version="1.2.3", storefronts=["shop"], channels=["main"])
+    return Metrics(version="1.2.3", storefronts=["shop"], channels=["main"], now=lambda: 5_000_000)
 
 
 def test_gauges_are_what_the_store_and_the_channel_say_when_asked() -> None:
@@ -345,6 +356,11 @@ def test_gauges_are_what_the_store_and_the_channel_say_when_asked() -> None:
         'relay_orders{channel="main",lane="update",state="dead"} 0.0',
         'relay_oldest_due_age_seconds{channel="main",lane="new"} 2.5',
         'relay_oldest_due_age_seconds{channel="main",lane="update"} 0.0',
+        'relay_drain_seconds{channel="main"} +Inf',
+        'relay_orders_blocked{by="paused",channel="main"} 3.0',
+        'relay_orders_blocked{by="halted",channel="main"} 0.0',
+        "relay_orders_stranded 0.0",
+        "relay_ready 0.0",
         'relay_in_flight{channel="main"} 2.0',
         'relay_channel_resting_seconds{channel="main"} 1.5',
         'relay_channel_paused{channel="main"} 1.0',
@@ -415,6 +431,87 @@ def test_what_happens_to_a_channel_is_counted_by_what_it_came_to() -> None:
         "relay_replays_running 1.0",
     ):
         assert line in text
+
+
+def test_orders_of_a_channel_that_is_not_configured_are_stranded() -> None:
+    gone = {
+        ("gone", State.WAITING, Lane.NEW): 2,
+        ("gone", State.SLEEPING, Lane.UPDATE): 1,
+        ("gone", State.SENT, Lane.NEW): 9,
+    }
+    text = exposed(fresh(), replace(FIGURES, tally={**FIGURES.tally, **gone}))
+
+    assert "relay_orders_stranded 3.0" in text
+    assert [line for line in text if 'channel="gone"' in line] == []
+
+
+def test_a_channel_that_sends_says_when_its_backlog_is_gone_and_blocks_nothing() -> None:
+    sending = {"main": ChannelFigures(0, 10.0, 10.0, drain_s=0.3)}
+    text = exposed(fresh(), replace(FIGURES, channels=sending))
+
+    assert 'relay_drain_seconds{channel="main"} 0.3' in text
+    assert [line for line in text if line.startswith("relay_orders_blocked") and not line.endswith(" 0.0")] == []
+
+
+@pytest.mark.parametrize("name", ["fetch:shop", "cancel:main"])
+def test_a_channel_that_is_none_of_the_configuration_is_counted_like_any_other(name: str) -> None:
+    metrics = fresh()
+    metrics(replace(ATTEMPT, channel=name))
+    metrics(PermitTaken(name, 0.1))
+    text = exposed(
+        metrics,
+        replace(FIGURES, channels={**FIGURES.channels, name: ChannelFigures(1, 2.0, 2.0)},
+                tally={(name, State.WAITING, Lane.NEW): 4}),
+    )  # fmt: skip
+
+    assert f'relay_attempts_total{{channel="{name}",outcome="failed"}} 1.0' in text
+    assert f'relay_orders{{channel="{name}",lane="new",state="waiting"}} 4.0' in text
+    assert "relay_orders_stranded 0.0" in text
+
+
+@pytest.mark.parametrize(
+    ("happening", "cause"),
+    [
+        (EventAccepted("shop", "", Disposition.QUARANTINED, 1, None, None, None, None, 9, 0.1), "unreadable"),
+        (EventFound("main", "shop", "1", None, 1, Disposition.QUARANTINED), "unmappable"),
+        (replace(ATTEMPT, outcome="refused", state=State.DEAD), "refused"),
+        (replace(ATTEMPT, outcome="failed", state=State.DEAD), "gave_up"),
+        (replace(ATTEMPT, outcome="throttled", state=State.DEAD), "other"),
+    ],
+)
+def test_a_dead_letter_is_counted_by_the_class_of_its_cause(happening: Happening, cause: str) -> None:
+    metrics = fresh()
+    for each in (happening, ATTEMPT, EventFound("main", "shop", "1", None, 1, Disposition.HELD)):
+        metrics(each)
+    text = [line for line in exposed(metrics) if line.startswith("relay_dead_letters_total")]
+
+    assert [line for line in text if not line.endswith(" 0.0")] == [
+        f'relay_dead_letters_total{{cause="{cause}",storefront="shop"}} 1.0'
+    ]
+
+
+def test_the_last_event_and_the_last_success_have_their_time() -> None:
+    metrics = fresh()
+    before = exposed(metrics)
+    metrics(replace(ATTEMPT, outcome="failed"))
+    metrics(HAPPENINGS[0])
+    between = exposed(metrics)
+    metrics(replace(ATTEMPT, outcome="sent", state=State.SENT))
+
+    assert 'relay_last_event_timestamp_seconds{storefront="shop"} 0.0' in before
+    assert 'relay_last_event_timestamp_seconds{storefront="shop"} 5.0' in between
+    assert 'relay_last_success_timestamp_seconds{channel="main"} 0.0' in between
+    assert 'relay_last_success_timestamp_seconds{channel="main"} 5.0' in exposed(metrics)
+
+
+def test_every_refusal_there_is_has_a_series_from_the_start() -> None:
+    source = inspect.getsource(ingest) + inspect.getsource(listener)
+    there = set(re.findall(r'Problem\(\s*(\d{3}),\s*"([a-z-]+)"', source))
+    there |= {("503", name) for name in re.findall(r'_come_again\(\s*"([a-z-]+)"', source)}
+    there |= {("503", refusal.name) for refusal in REFUSALS.values()}
+
+    assert len(there) > 15
+    assert there == {*REFUSED_KNOWN, *REFUSED_UNKNOWN}
 
 
 def test_a_door_that_opens_again_refuses_nobody() -> None:

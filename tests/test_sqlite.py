@@ -21,10 +21,12 @@ from typing import Any
 import pytest
 import zstandard
 
+from relay.clock import SystemClock
 from relay.core import instant
 from relay.core.backlog import Waiting
 from relay.core.condition import Condition
 from relay.core.delivery import Lane, State
+from relay.core.events import Committed, Happening
 from relay.core.order import Arrival, Disposition
 from relay.core.outcome import Cause, Outcome
 from relay.store import (
@@ -992,6 +994,80 @@ async def test_a_replay_leaves_alone_what_it_does_not_select_any_more(store: Sql
     advanced, revived = await store._group.ask(seen_before)
     assert (advanced.revived, advanced.left, revived) == (0, 0, [])
     assert (await order_of(store, first)).state is State.DEAD
+
+
+# -- metrics ---------------------------------------------------------------------------------------------------------
+
+
+async def test_every_commit_is_told_with_what_it_answered_and_how_long_it_took(path: Path) -> None:
+    told: list[Happening] = []
+    store = await SqliteStore.open(path, observe=told.append)
+    with writer_blocked(path):
+        first = asyncio.ensure_future(accept(store, upsert("0")))
+        await SystemClock().sleep(0.05)  # until the writer has taken it
+        others = [asyncio.ensure_future(accept(store, upsert(str(number)))) for number in range(1, 4)]
+        await SystemClock().sleep(0.05)
+    await asyncio.gather(first, *others)
+    await store.close()
+
+    commits = [happening for happening in told if isinstance(happening, Committed)]
+    assert [commit.requests for commit in commits] == [1, 3]
+    assert commits[0].duration_s > 0.04  # it waited for the lock
+    assert all(commit.duration_s > 0 for commit in commits)
+
+
+async def test_what_could_not_be_committed_is_not_told_as_a_commit(path: Path) -> None:
+    told: list[Happening] = []
+    store = await SqliteStore.open(path, observe=told.append)
+    store._writer.execute("PRAGMA query_only = on")
+    with pytest.raises(StoreFailed):
+        await accept(store)
+    store._writer.execute("PRAGMA query_only = off")
+    assert told == []
+    await store.close()
+
+
+async def steps_of_a_scrape(store: SqliteStore) -> int:
+    """What SQLite does for everything that a scrape asks, in steps of its machine."""
+    steps = 0
+
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+
+    await store._read(lambda reader: reader.set_progress_handler(step, 1))
+    await store.tally()
+    await store.oldest_due()
+    await store.size()
+    await store._read(lambda reader: reader.set_progress_handler(None, 1))
+    return steps
+
+
+async def test_a_scrape_costs_the_same_however_many_orders_there_are(store: SqliteStore, path: Path) -> None:
+    one_reader(store)
+    states = ("waiting", "sleeping", "held", "sent", "dead")
+    for number, _ in enumerate(states):
+        await accept(store, upsert(f"first {number}"))
+    with closing(sqlite3.connect(path)) as other:
+        for state in states:
+            other.execute("UPDATE orders SET state = ? WHERE external_id = ?", (state, f"first {states.index(state)}"))
+            other.execute("INSERT OR REPLACE INTO tally VALUES (?, ?, ?, 1)", ("main", state, "new"))
+        other.commit()
+        few = await steps_of_a_scrape(store)
+        columns = [row[1] for row in other.execute("PRAGMA table_info(orders)") if row[1] not in ("id", "external_id")]
+        named = ", ".join(columns)
+        other.execute(
+            f"""WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < 20000)
+                INSERT INTO orders (external_id, {named})
+                SELECT external_id || '/' || n, {named} FROM counted, orders"""  # noqa: S608 - the table's own columns
+        )
+        other.execute("UPDATE tally SET orders = 20001 WHERE orders > 0")
+        other.commit()
+    held = (await store.tally())["main", State.HELD, Lane.NEW]
+    assert held == 20_001
+
+    assert 50 < few < 2000
+    assert await steps_of_a_scrape(store) <= few + 100
 
 
 # -- query plans -----------------------------------------------------------------------------------------------------

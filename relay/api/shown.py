@@ -35,7 +35,7 @@ def channel(
             lane.value: max(0.0, instant.seconds_between(oldest.get((name, lane), now), now)) for lane in Lane
         },
         "orders": {state.value: orders for state, orders in count.items()},
-        "drain_s": _drain_s(view, to_send),
+        "drain_s": view.drain_s(to_send),
     }
 
 
@@ -229,16 +229,6 @@ def _trouble(trouble: Trouble | None) -> Shown | None:
         "since": instant.iso(trouble.since),
         "attempts": trouble.attempts,
     }
-
-
-def _drain_s(view: ChannelView, to_send: int) -> float | None:
-    """When the backlog will be gone if nothing more arrives; unknown while nothing gets through."""
-    if not to_send:
-        return 0.0
-    stands = view.state not in {"sending", "resting"}
-    if stands or (view.trouble is not None and view.trouble.outcome != "throttled"):
-        return None
-    return round(view.resting_s + to_send / view.rate, 1)
 
 
 def _cause(cause: Cause | None) -> Shown | None:

@@ -45,6 +45,15 @@ class ChannelView:
             return self.condition.breaker.circuit.value
         return "resting" if self.resting_s > 0 else "sending"
 
+    def drain_s(self, orders: int) -> float | None:
+        """When so many will be gone if nothing more arrives, seconds; unknown while nothing gets through."""
+        if not orders:
+            return 0.0
+        stands = self.state not in {"sending", "resting"}
+        if stands or (self.trouble is not None and self.trouble.outcome != "throttled"):
+            return None
+        return round(self.resting_s + orders / self.rate, 1)
+
 
 @dataclass(frozen=True, slots=True)
 class LimitView:

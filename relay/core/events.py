@@ -200,6 +200,23 @@ class PermitTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class Committed:
+    """The store committed what had gathered, in one transaction."""
+
+    requests: int
+    """How many were answered by it."""
+    duration_s: float
+    """From its first statement until it was on the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopLate:
+    """The event loop's pulse: by how much a timer fired too late."""
+
+    late_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class StoreTrouble:
     """The store did not do what it was asked."""
 
@@ -265,6 +282,8 @@ Happening = (
     | ReplayAdvanced
     | HeldWanted
     | PermitTaken
+    | Committed
+    | LoopLate
     | StoreTrouble
     | Unexpected
     | Started

@@ -19,6 +19,7 @@ from relay.core.events import (
     AttemptMade,
     ChannelThrottled,
     CircuitMoved,
+    Committed,
     DoorMoved,
     EventAccepted,
     EventFound,
@@ -26,6 +27,7 @@ from relay.core.events import (
     Happening,
     HeldWanted,
     Housekept,
+    LoopLate,
     PermitTaken,
     PersonActed,
     ProbeFailed,
@@ -212,8 +214,8 @@ class Logs:
                 self._line("error", happening, "store", what=happening.what, error=happening.error)
             case Unexpected():
                 self._log.error("unexpected", where=happening.where, exc_info=happening.error)
-            case PermitTaken():
-                pass  # ten lines a second that say nothing
+            case PermitTaken() | Committed() | LoopLate():
+                pass  # many lines a second that say nothing
             case ChannelThrottled() | CircuitMoved() | ProbeFailed():
                 self._channel(happening)
             case PersonActed() | DoorMoved() | Housekept() | ReplayAdvanced() | HeldWanted():

@@ -10,6 +10,8 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
+from relay.clock import monotonic
+from relay.core.events import Committed, Observer
 from relay.store import StoreError, StoreFailed, StoreFull
 
 Command = Any
@@ -22,8 +24,11 @@ Transact = Callable[[Sequence[Command]], Sequence[object]]
 class GroupCommit:
     """The writer thread, its queue, and the event loop's side of both."""
 
-    def __init__(self, transact: Transact, *, queue_max: int, batch_max: int = 256) -> None:
+    def __init__(
+        self, transact: Transact, *, queue_max: int, batch_max: int = 256, observe: Observer | None = None
+    ) -> None:
         self._transact = transact
+        self._observe = observe
         self._queue_max = queue_max
         self._batch_max = batch_max
         self._queue: SimpleQueue[tuple[Command, asyncio.Future[Any]] | None] = SimpleQueue()
@@ -70,9 +75,11 @@ class GroupCommit:
 
     def _write(self) -> None:
         while (batch := self._gather()) is not None:
+            began = monotonic()
             answers = self._commit([command for command, _ in batch])
+            took_s = monotonic() - began
             pairs = [(future, answer) for (_, future), answer in zip(batch, answers, strict=True)]
-            self._loop.call_soon_threadsafe(self._answer, pairs)
+            self._loop.call_soon_threadsafe(self._answer, pairs, took_s)
 
     def _gather(self) -> list[tuple[Command, asyncio.Future[Any]]] | None:
         first = self._queue.get()
@@ -106,7 +113,7 @@ class GroupCommit:
 
     # -- back on the event loop ------------------------------------------------------------------------------------
 
-    def _answer(self, pairs: list[tuple[asyncio.Future[Any], object]]) -> None:
+    def _answer(self, pairs: list[tuple[asyncio.Future[Any], object]], took_s: float) -> None:
         for future, answer in pairs:
             if future.cancelled():
                 continue
@@ -114,3 +121,6 @@ class GroupCommit:
                 future.set_exception(answer)
             else:
                 future.set_result(answer)
+        kept = sum(not isinstance(answer, Exception) for _, answer in pairs)
+        if kept and self._observe is not None:
+            self._observe(Committed(kept, took_s))

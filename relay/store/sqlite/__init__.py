@@ -19,6 +19,7 @@ import zstandard
 from relay.core.backlog import Waiting
 from relay.core.condition import Condition
 from relay.core.delivery import HeadStarts, Lane, State
+from relay.core.events import Observer
 from relay.core.instant import Instant
 from relay.core.order import Arrival, Order
 from relay.store import (
@@ -80,19 +81,21 @@ _SALE = "SELECT sale FROM sales WHERE order_id = ?"
 class SqliteStore:
     """See :class:`relay.store.Store`. Made by :meth:`open`."""
 
-    def __init__(self, path: Path, lock: int, writer: sqlite3.Connection, *, queue_max: int) -> None:
+    def __init__(
+        self, path: Path, lock: int, writer: sqlite3.Connection, *, queue_max: int, observe: Observer | None = None
+    ) -> None:
         self._lock = lock
         self._path = path
         self._writer = writer
         self._writing = Writer(path, writer)
-        self._group = GroupCommit(self._writing.transact, queue_max=queue_max)
+        self._group = GroupCommit(self._writing.transact, queue_max=queue_max, observe=observe)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-reader")
         self._reading = local()
         self._opened: list[sqlite3.Connection] = []
 
     @classmethod
-    async def open(cls, path: Path, *, queue_max: int = 2048) -> "SqliteStore":
-        """Own the store at ``path``, made or migrated as needed.
+    async def open(cls, path: Path, *, queue_max: int = 2048, observe: Observer | None = None) -> "SqliteStore":
+        """Own the store at ``path``, made or migrated as needed. ``observe`` is told of every commit.
 
         Raises :class:`StoreOwned` when another process owns it, :class:`StoreFailed` when it cannot be opened.
         """
@@ -104,7 +107,7 @@ class SqliteStore:
                 writer = connect(path)
                 undo.callback(writer.close)
                 migrate(writer)
-                store = cls(path, lock, writer, queue_max=queue_max)
+                store = cls(path, lock, writer, queue_max=queue_max, observe=observe)
             except (sqlite3.Error, OSError) as error:
                 raise StoreFailed(why_not(path, error)) from error
             undo.pop_all()
