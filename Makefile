@@ -2,25 +2,27 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+TOOLS  := .tools
 
 .PHONY: demo test fuzz check format lock bench clean
 
 demo: $(VENV)/.ready            ## the main job, on this machine, without an account
 	$(BIN)/order-relay demo
 
-test: $(VENV)/.ready            ## every test
+test: $(VENV)/.ready $(TOOLS)/.ready  ## every test
 	$(BIN)/pytest $(ARGS)
 
 fuzz: $(VENV)/.fuzz             ## every kind of storefront against whatever there can be: ARGS="shopify --seconds 600 --seed 7"
 	$(BIN)/python -m tests.fuzzing $(ARGS)
 
-check: $(VENV)/.ready           ## lint, types, imports, container files
+check: $(VENV)/.ready $(TOOLS)/.ready  ## lint, types, imports, container files, alerts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
+	$(TOOLS)/bin/promtool check config deploy/prometheus.yml
 
 bench: $(VENV)/.ready           ## how fast it is on this machine, as ratios in one run
 	$(BIN)/order-relay bench
@@ -53,5 +55,9 @@ $(VENV)/.fuzz: $(VENV)/.ready deploy/requirements-fuzz.txt
 	  || echo "atheris cannot be installed here: the search is not guided by coverage"
 	touch $@
 
+$(TOOLS)/.ready: .ci/prometheus  ## what is no Python: Prometheus
+	.ci/prometheus $(TOOLS)
+	touch $@
+
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
+	rm -rf $(VENV) $(TOOLS) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
