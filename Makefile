@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 TOOLS  := .tools
 
-.PHONY: demo test fuzz check format lock bench clean
+.PHONY: demo test fuzz check format dashboard lock bench clean
 
 demo: $(VENV)/.ready            ## the main job, on this machine, without an account
 	$(BIN)/order-relay demo
@@ -30,6 +30,9 @@ bench: $(VENV)/.ready           ## how fast it is on this machine, as ratios in 
 format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+dashboard: $(VENV)/.ready       ## write Grafana's dashboard anew from deploy/grafana/dashboard.py
+	$(BIN)/python deploy/grafana/dashboard.py
 
 lock: $(VENV)/.ready            ## resolve pyproject.toml anew into the four locked, hashed lists
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv

@@ -172,7 +172,7 @@ def test_the_compose_file_is_valid() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("name", ["relay", "sandbox", "prometheus"])
+@pytest.mark.parametrize("name", ["relay", "sandbox", "prometheus", "grafana"])
 def test_every_service_is_confined(name: str) -> None:
     service = services()[name]
     assert service["read_only"] is True

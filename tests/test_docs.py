@@ -37,13 +37,12 @@ from relay.core.recipe import document as documents
 from relay.core.recipe.evaluation import Evaluation
 from relay.core.recipe.expression import compiled
 from relay.core.recipe.functions import FUNCTIONS
-from relay.observe.metrics import ChannelFigures, Figures, Metrics
 from relay.observe.pages import Page
 from relay.sandbox import Endpoint, Fault, Outcome, SandboxSettings, sandbox
-from relay.store import Size
 from tests import builders as orders
 from tests import diagram
 from tests.fakes import fetched, manual_sale
+from tests.prometheus import alerts
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -260,37 +259,25 @@ async def test_every_fault_shown_can_be_asked_for() -> None:
 # ---- alerts --------------------------------------------------------------------------------------------------------
 
 
-def test_every_metric_in_an_alert_exists_with_the_labels_it_is_asked_by() -> None:
-    metrics = Metrics(version="1", storefronts=["shop"], channels=["main"], now=lambda: 0)
-    channels = {"main": ChannelFigures(0, 1.0, 1.0)}
-    metrics.expose(Figures({}, {}, lost_events=0, channels=channels, size=Size(1, 1, 1, 1), now=0))
-    samples = [sample for family in metrics.registry.collect() for sample in family.samples]
-    alerts = [row[0] for row in table(METRICS, "## What to be woken by")]
-    asked = re.findall(r"(relay_\w+)(?:\{(.*?)\})?", " ".join(alerts))
-    assert len(asked) >= len(alerts)
-    for name, selector in asked:
-        labels = dict(re.findall(r'(\w+)="([^"]*)"', selector))
-        known = [sample.labels for sample in samples if sample.name == name]
-        assert any(labels.items() <= of.items() for of in known), (name, selector)
-
-
-def test_an_outage_alert_compares_two_outcomes_of_one_channel() -> None:
-    """PromQL's ``and`` matches on all labels, so that without ``ignoring (outcome)`` it would never fire."""
-    (alert,) = [row[0] for row in table(METRICS, "## What to be woken by") if 'outcome="failed"' in row[0]]
-    assert " and ignoring (outcome) (rate(" in alert
-    for outcome in ("fetched", "cancelled", "not_yet"):
-        assert f' + ignoring (outcome) rate(relay_attempts_total{{outcome="{outcome}"}}' in alert, (
-            "that is an answer too"
-        )
+def test_the_table_of_the_alerts_is_what_the_rules_say() -> None:
+    rows = [
+        (name.strip("`"), severity, wait, re.findall(r"runbook/([a-z-]+)\.md", page))
+        for name, severity, wait, _, page in table(METRICS, "## What to be woken by")
+    ]
+    assert rows == [(alert.name, alert.severity, alert.wait, [alert.page]) for alert in alerts()]
 
 
 def test_every_alert_has_a_page_of_the_runbook_and_every_page_an_alert() -> None:
-    rows = table(METRICS, "## What to be woken by")
-    named = [re.findall(r"runbook/([a-z-]+)\.md", row[2]) for row in rows]
-    assert {page for (page,) in named} == set(Page)
+    assert {alert.page for alert in alerts()} == set(Page)
 
 
-def test_every_page_of_the_runbook_is_one_that_the_log_names_and_is_in_its_index() -> None:
+def test_every_metric_that_the_runbook_names_exists() -> None:
+    documented = set(re.findall(r"(?m)^\| `(relay_\w+)` \|", METRICS.read_text()))
+    named = {name for page in RUNBOOK.glob("*.md") for name in re.findall(r"\brelay_\w+", page.read_text())}
+    assert named - documented == set()
+
+
+def test_every_page_of_the_runbook_is_known_and_in_its_index() -> None:
     pages = {page.stem for page in RUNBOOK.glob("*.md")} - {"README"}
     assert pages == set(Page)
     assert set(re.findall(r"\(([a-z-]+)\.md\)", (RUNBOOK / "README.md").read_text())) == pages

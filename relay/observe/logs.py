@@ -213,7 +213,7 @@ class Logs:
             case StoreTrouble():
                 self._line("error", happening, "store", what=happening.what, error=happening.error)
             case Unexpected():
-                self._log.error("unexpected", where=happening.where, exc_info=happening.error)
+                self._line("error", happening, "unexpected", where=happening.where, exc_info=happening.error)
             case PermitTaken() | Committed() | LoopLate():
                 pass  # many lines a second that say nothing
             case ChannelThrottled() | CircuitMoved() | ProbeFailed():

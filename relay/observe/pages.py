@@ -1,4 +1,4 @@
-"""The runbook's pages, by the names that log lines give: ``docs/how-to/runbook/<name>.md``."""
+"""The runbook's pages, by the names that log lines and alerts give: ``docs/how-to/runbook/<name>.md``."""
 
 from enum import StrEnum
 
@@ -17,6 +17,7 @@ from relay.core.events import (
     ReplayAdvanced,
     RequestRefused,
     StoreTrouble,
+    Unexpected,
 )
 from relay.core.order import Disposition
 
@@ -36,6 +37,24 @@ class Page(StrEnum):
     STOREFRONT_REFUSED = "storefront-refused"
     SIGNATURE_FAILURES = "signature-failures"
     REPLAY_STUCK = "replay-stuck"
+    UNEXPECTED_ERROR = "unexpected-error"
+    RELAY_ABSENT = "relay-absent"
+    NEW_ORDERS_LATE = "new-orders-late"
+    DRAIN_SLOW = "drain-slow"
+    ORDERS_STRANDED = "orders-stranded"
+    STOREFRONT_SILENT = "storefront-silent"
+    INGEST_ERRORS = "ingest-errors"
+    INGEST_SLOW = "ingest-slow"
+    DELIVERY_FAILING = "delivery-failing"
+
+
+ONLY_ALERTS = frozenset(
+    {
+        Page.RELAY_ABSENT, Page.NEW_ORDERS_LATE, Page.DRAIN_SLOW, Page.ORDERS_STRANDED, Page.STOREFRONT_SILENT,
+        Page.INGEST_ERRORS, Page.INGEST_SLOW, Page.DELIVERY_FAILING,
+    }
+)  # fmt: skip
+"""Those that no line names, because they are about many happenings together, or about none."""
 
 
 _CIRCUITS = {Circuit.OPEN: Page.CIRCUIT_OPEN, Circuit.HALTED: Page.CHANNEL_HALTED}
@@ -47,10 +66,11 @@ _REFUSALS = {
     "too-many-connections": Page.STOREFRONT_REFUSED,
     "disk-full": Page.DISK_NEARLY_FULL,
     "backlog-full": Page.BACKLOG_LIMIT,
+    "internal": Page.UNEXPECTED_ERROR,
 }
 
 
-def page_of(happening: Happening) -> Page | None:  # noqa: PLR0911 - one line each
+def page_of(happening: Happening) -> Page | None:  # noqa: C901, PLR0911 - one line each
     """The page about what happened; ``None`` where nobody has to do anything."""
     match happening:
         case CircuitMoved(after=circuit) | ProbeFailed(circuit=circuit):
@@ -63,6 +83,8 @@ def page_of(happening: Happening) -> Page | None:  # noqa: PLR0911 - one line ea
             return Page.DEAD_LETTERS
         case EventAccepted(disposition=Disposition.QUARANTINED):
             return Page.NO_ORDER_READ
+        case Unexpected():
+            return Page.UNEXPECTED_ERROR
         case StoreTrouble():
             return Page.STORE_FAILING
         case DoorMoved(limit=limit, storefronts=[_, *_]):
