@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from ruamel.yaml import YAML
 
 from relay.observe.metrics import ChannelFigures, Figures, Metrics
 from relay.store import Size
-from tests.prometheus import ALERTS, DEPLOY, Alert, alerts, promtool
+from tests.prometheus import ALERTS, DEPLOY, ROOT, Alert, alerts, promtool
 
 SHOP = 'storefront="shop"'
 MAIN = 'channel="main"'
@@ -244,6 +245,17 @@ def _judged(tests: list[dict[str, Any]], folder: Path) -> subprocess.CompletedPr
     (folder / "asked.json").write_text(json.dumps({"groups": rules}))
     file.write_text(json.dumps({"rule_files": ["asked.json"], "evaluation_interval": "1m", "tests": tests}))
     return promtool("test", "rules", str(file))
+
+
+def test_a_machine_that_cannot_have_prometheus_is_told_what_to_install(tmp_path: Path) -> None:
+    for name in ("bash", "mkdir"):
+        (tmp_path / name).symlink_to(shutil.which(name) or "")
+    done = subprocess.run(
+        ["bash", ROOT / ".ci/prometheus", tmp_path / "tools"],
+        env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "install Debian's package 'prometheus', or put" in done.stderr
 
 
 def test_prometheus_accepts_its_configuration_and_the_alerts() -> None:
