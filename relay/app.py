@@ -97,9 +97,7 @@ async def running(
     listened on. Ends with an :class:`ExceptionGroup` should a part of it die.
     """
     clock = clock or SystemClock()
-    metrics = Metrics(
-        version=VERSION, storefronts=settings.storefronts, channels=_channels(settings), now=clock.now
-    )
+    metrics = Metrics(version=VERSION, storefronts=settings.storefronts, channels=_channels(settings), now=clock.now)
     watching: list[Observer] = [metrics, *(observers or ())]
 
     def observe(happening: Happening) -> None:
