@@ -9,7 +9,7 @@ TOOLS  := .tools
 demo: $(VENV)/.ready            ## the main job, on this machine, without an account
 	$(BIN)/order-relay demo
 
-test: $(VENV)/.ready $(TOOLS)/.ready  ## every test
+test: $(VENV)/.ready $(TOOLS)/.ready $(TOOLS)/.chromium  ## every test
 	$(BIN)/pytest $(ARGS)
 
 fuzz: $(VENV)/.fuzz             ## every kind of storefront against whatever there can be: ARGS="shopify --seconds 600 --seed 7"
@@ -60,6 +60,10 @@ $(VENV)/.fuzz: $(VENV)/.ready deploy/requirements-fuzz.txt
 
 $(TOOLS)/.ready: .ci/prometheus  ## what is no Python: Prometheus
 	.ci/prometheus $(TOOLS)
+	touch $@
+
+$(TOOLS)/.chromium: .ci/chromium  ## and a browser
+	.ci/chromium $(TOOLS)
 	touch $@
 
 clean:

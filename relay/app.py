@@ -13,7 +13,7 @@ from typing import cast
 from aiohttp import web
 from pydantic import SecretStr
 
-from relay.api import View, api
+from relay.api import Pulse, View, api
 from relay.cancelling import Canceller, SalesApi
 from relay.clock import Clock, SystemClock
 from relay.config import Channel as ChannelSettings
@@ -30,6 +30,7 @@ from relay.config import (
 from relay.config.kinds.bigcommerce import BigCommerceStorefront
 from relay.config.kinds.native import NativeStorefront
 from relay.config.kinds.thin import ThinStorefront
+from relay.console import add_console
 from relay.core import instant
 from relay.core.delivery import HeadStarts, State
 from relay.core.events import Happening, LoopLate, Observer, Started, Stopped, Stopping, Warned
@@ -118,12 +119,13 @@ async def running(
         relay = Relay("", "", store, {})
         ingest, inspector, guard = _way_in(settings, relay, makers, clock, observe)
         relay.dispatchers = dispatchers = await _dispatchers(settings, relay, makers, inspector, clock, observe, stack)
-        watching += [inspector, guard]
+        pulse = Pulse(clock, tuple(settings.storefronts))
+        watching += [inspector, guard, pulse]
         housekeeper = _housekeeper(settings, store, ingest, clock, observe)
         replayer = _replayer(settings, relay, makers, clock, observe)
         releaser = _releaser(settings, relay, makers, replayer.offer, ingest, clock, observe)
         desk = Desk(store, dispatchers, guard, replayer, metrics, clock)
-        private = await _private(settings, relay, desk, observe, stack)
+        private = await _private(settings, relay, desk, pulse, observe, stack)
         public = Listener(ingest, _bounds(settings), observe)
         host, port = await public.open(settings.public.listen.host, settings.public.listen.port)
         stack.push_async_callback(public.close, 0.0)
@@ -297,7 +299,9 @@ def _is_busy(ingest: Ingest) -> bool:
     return ingest.queue_share > _BUSY
 
 
-async def _private(settings: Settings, relay: Relay, desk: Desk, observe: Observer, stack: AsyncExitStack) -> str:
+async def _private(
+    settings: Settings, relay: Relay, desk: Desk, pulse: Pulse, observe: Observer, stack: AsyncExitStack
+) -> str:
     """Open the private listener; its address."""
 
     def not_ready() -> Sequence[str]:
@@ -315,13 +319,16 @@ async def _private(settings: Settings, relay: Relay, desk: Desk, observe: Observ
         not_ready=not_ready,
         metrics=desk.exposed,
         hands=desk.hands,
+        pulse=pulse,
         limits=desk.limits,
         previewers={name: previewer_of(name, storefront) for name, storefront in settings.storefronts.items()},
         body_max_bytes=settings.public.body_max_bytes,
         host=settings.private.listen.host,
         token=_shown(settings.private.token) or None,
     )
-    runner = web.AppRunner(api(view, relay.store, desk.clock, observe), access_log=None, shutdown_timeout=1.0)
+    served = api(view, relay.store, desk.clock, observe)
+    add_console(served)
+    runner = web.AppRunner(served, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     await web.TCPSite(runner, settings.private.listen.host, settings.private.listen.port).start()

@@ -94,7 +94,15 @@ class DiscardingHeld(msgspec.Struct, forbid_unknown_fields=True):
     orders: Ids
 
 
-T = TypeVar("T", Standing, Replaying, Discarding, Releasing, DiscardingHeld)
+class SigningIn(msgspec.Struct, forbid_unknown_fields=True):
+    """Who signs in."""
+
+    by: Who
+    token: Annotated[str, msgspec.Meta(max_length=4096)] = ""
+    why: Why = ""
+
+
+T = TypeVar("T", Standing, Replaying, Discarding, Releasing, DiscardingHeld, SigningIn)
 
 
 async def body(request: web.Request, kind: type[T]) -> T:
@@ -165,6 +173,11 @@ def limit(request: web.Request, usual: int, most: int = 1000) -> int:
 def raw(request: web.Request) -> bool:
     """Whether bodies are wanted, which hold personal data."""
     return request.query.get("raw") == "true"
+
+
+def masked(request: web.Request) -> bool:
+    """Whether personal data is to be masked."""
+    return request.query.get("masked") == "true"
 
 
 def whole(text: str) -> int | None:

@@ -1,6 +1,5 @@
 """Who may ask, and how a refusal is answered."""
 
-import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
@@ -8,6 +7,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from relay.api import asked
+from relay.api.sessions import Sessions
 from relay.core.events import Observer, Unexpected
 from relay.core.problem import CONTENT_TYPE, Problem
 from relay.store import StoreError
@@ -17,36 +18,62 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
-def admission(token: str | None, host: str) -> Middleware:
-    """Let in who shows the token. Without one the relay only listens on loopback; then let in who addresses it by
-    name: a page of another site, whose name was made to lead to loopback (DNS rebinding), does not."""
-    expected = None if token is None else token.encode()
+def admission(sessions: Sessions, host: str) -> Middleware:
+    """Let in who shows the token, or has signed in with it. Without one the relay only listens on loopback; then let
+    in who addresses it by name: a page of another site, whose name was made to lead to loopback (DNS rebinding), does
+    not. What a page of another origin sends is refused in any case, whatever the browser adds to it."""
 
     @web.middleware
     async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path in _OPEN_PATHS:
             return await handler(request)
-        if expected is None:
-            if not _is_here(request.headers.get("Host", ""), host):
-                raise Problem(
-                    421, "wrong-host", "without private.token, requests must be addressed to localhost or 127.0.0.1"
-                )
-        elif not _shows(request.headers.get("Authorization", ""), expected):
+        if not sessions.needed and not _is_here(request.headers.get("Host", ""), host):
             raise Problem(
-                401,
-                "bad-credential",
-                "Authorization: Bearer is missing or is not private.token",
-                {"WWW-Authenticate": "Bearer"},
+                421, "wrong-host", "without private.token, requests must be addressed to localhost or 127.0.0.1"
             )
+        if _is_page(request):
+            return await handler(request)
+        if _is_foreign(request):
+            raise Problem(403, "another-origin", "a page of another origin may not ask this; open /console itself")
+        signing_in = (request.method, request.path) == ("POST", "/api/session")
+        if sessions.needed and not signing_in and not _shows(request, sessions):
+            _admit_session(request, sessions)
         return await handler(request)
 
     return admit
 
 
-def _shows(authorization: str, expected: bytes) -> bool:
-    scheme, _, shown = authorization.partition(" ")
-    given = shown.strip().encode("utf-8", "surrogateescape")
-    return hmac.compare_digest(expected, given) and scheme.lower() == "bearer"
+def _admit_session(request: web.Request, sessions: Sessions) -> None:
+    if sessions.of(request) is None:
+        raise Problem(
+            401, "bad-credential", "Authorization: Bearer is missing or is not private.token, and nobody is signed in",
+            {"WWW-Authenticate": "Bearer"},
+        )  # fmt: skip
+    if asked.raw(request) or (request.path.endswith("/preview") and not asked.masked(request)):
+        raise Problem(
+            403,
+            "reveal-instead",
+            "who is signed in sees personal data by POST …/reveal, which is on record, and a preview with ?masked=true",
+        )
+
+
+def _is_page(request: web.Request) -> bool:
+    """Whether it asks for the console's own files, which hold no data."""
+    return request.path == "/console" or request.path.startswith("/console/")
+
+
+def _is_foreign(request: web.Request) -> bool:
+    """Whether a browser says that a page of another origin sent it; another port is another origin."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site not in {"same-origin", "none"}
+    origin = request.headers.get("Origin")
+    return origin is not None and origin.partition("://")[2] != request.headers.get("Host", "")
+
+
+def _shows(request: web.Request, sessions: Sessions) -> bool:
+    scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
+    return sessions.is_token(shown.strip()) and scheme.lower() == "bearer"
 
 
 def _is_here(addressed: str, host: str) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
@@ -10,6 +11,7 @@ from relay.api import asked
 from relay.api.answers import json
 from relay.api.view import View
 from relay.clock import Clock
+from relay.core import masking
 from relay.core.preview import NoTopicHeader, Preview, Previewer
 from relay.core.problem import Problem
 from relay.store import Store, Timeline
@@ -46,7 +48,7 @@ class Previewing:
             except NoTopicHeader as error:
                 raise Problem(422, "invalid-request", f"?topic={error}: leave it out") from None
 
-        return await self._answer(tried)
+        return await self._answer(tried, masked=asked.masked(request))
 
     async def order(self, request: web.Request) -> web.Response:
         """An order by the relay's own id: what it would be sent as now, of its newest whole webhook."""
@@ -62,7 +64,10 @@ class Previewing:
                 409, "body-gone", "its webhook is not kept any more, or was never whole: let the shop send it again"
             )
         last, now, topic = await self._store.sale(order_id), self._clock.now(), _topic(timeline)
-        return await self._answer(lambda: previewer.preview_order(known, topic, body, last, now=now))
+        return await self._answer(
+            lambda: previewer.preview_order(known, topic, body, last, now=now),
+            masked=asked.masked(request),
+        )
 
     def _previewer(self, name: str) -> Previewer:
         known = self._view.previewers
@@ -70,14 +75,25 @@ class Previewing:
             raise Problem(404, "unknown-storefront", f"no such storefront; there are: {', '.join(sorted(known))}")
         return known[name]
 
-    async def _answer(self, tried: Callable[[], Preview]) -> web.Response:
+    async def _answer(self, tried: Callable[[], Preview], *, masked: bool) -> web.Response:
         if self._busy:
             raise Problem(503, "busy", "another preview is being made: come again", {"Retry-After": "1"})
         self._busy = True
         try:
-            return json((await asyncio.to_thread(tried)).members())
+            return json(await asyncio.to_thread(lambda: _members(tried(), masked=masked)))
         finally:
             self._busy = False
+
+
+def _members(preview: Preview, *, masked: bool) -> dict[str, object]:
+    found = preview.members()
+    if not masked:
+        return found
+    sale = None if preview.made is None else masking.masked(msgspec.json.decode(preview.made.sale))
+    lost = found["not_carried_over"]
+    if isinstance(lost, dict):
+        lost = lost | {"groups": [group | {"value": masking.MASK} for group in lost["groups"]]}
+    return found | {"sale": sale, "not_carried_over": lost}
 
 
 def _topic(timeline: Timeline) -> str:

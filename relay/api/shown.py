@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from relay.api.pulse import Arrived, Door
 from relay.api.view import ChannelView, LimitView
 from relay.core import instant
 from relay.core import version as versions
@@ -202,6 +203,26 @@ def deed(known: Deed) -> Shown:
         "what": known.what,
         "about": known.about,
         "why": known.why,
+    }
+
+
+def door(known: Door) -> Shown:
+    """What came from a storefront since the relay started."""
+    return {"accepted": known.accepted, "refused": known.refused, "last_event_at": _moment(known.last_at)}
+
+
+def arrived(known: Arrived) -> Shown:
+    """One of the latest webhooks."""
+    what = known.what
+    return {
+        "at": instant.iso(known.at),
+        "event": what.event_id,
+        "storefront": what.storefront,
+        "topic": what.topic,
+        "disposition": what.disposition.value,
+        "external_id": what.order,
+        "reference": what.reference,
+        "revision": what.revision,
     }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from relay.api.pulse import Pulse
 from relay.core.breaker import Circuit
 from relay.core.condition import Condition
 from relay.core.delivery import HeadStarts
@@ -104,6 +105,7 @@ class View:
     metrics: Callable[[], Awaitable[tuple[bytes, str]]]
     """The text that Prometheus scrapes, and its content type."""
     hands: Hands
+    pulse: Pulse
     limits: Callable[[], Sequence[LimitView]] = tuple
     previewers: Mapping[str, Previewer] = field(default_factory=dict)
     """By storefront."""

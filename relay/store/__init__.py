@@ -155,7 +155,7 @@ class Deed:
     at: Instant
     by: str
     what: str
-    """``pause``, ``resume``, ``replay``, ``discard`` or ``release``."""
+    """``pause``, ``resume``, ``replay``, ``discard``, ``release`` or ``reveal``."""
     about: str
     """A channel, an order, an event, or what was selected: ``channel main``, ``order:17``, ``code http_422`` …"""
     why: str

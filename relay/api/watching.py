@@ -1,0 +1,113 @@
+"""What a person watches: the relay's pulse, and what is in an order, masked until they ask for it.
+
+Asking is on record: whoever sees personal data has said who they are and why.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from itertools import islice
+
+import msgspec
+from aiohttp import web
+
+from relay.api import asked, shown
+from relay.api.answers import json
+from relay.api.looking import find_lost
+from relay.api.pulse import LATEST_MAX
+from relay.api.view import View
+from relay.clock import Clock
+from relay.core.events import Observer, PersonActed
+from relay.core.masking import MASK, masked
+from relay.core.problem import Problem
+from relay.store import Deed, LostEvent, Store
+
+_OFF_LOOP_BYTES = 100_000
+"""A larger body is masked in a thread: it would hold up webhooks."""
+
+
+class Watching:
+    """Answers for eyes."""
+
+    def __init__(self, view: View, store: Store, clock: Clock, observe: Observer) -> None:
+        self._view = view
+        self._store = store
+        self._clock = clock
+        self._observe = observe
+
+    async def pulse(self, request: web.Request) -> web.Response:
+        """Accepted and delivered for each second, and the latest webhooks."""
+        pulse = self._view.pulse
+        first, seconds = pulse.seconds(asked.whole(request.query.get("after", "")))
+        return json(
+            {
+                "first": first,
+                "accepted": [second.accepted for second in seconds],
+                "delivered": [second.delivered for second in seconds],
+                "not_delivered": [second.not_delivered for second in seconds],
+                "storefronts": {name: shown.door(door) for name, door in pulse.doors.items()},
+                "latest": [
+                    shown.arrived(one) for one in islice(reversed(pulse.latest), asked.limit(request, LATEST_MAX))
+                ],
+            }
+        )
+
+    # -- what is in it ---------------------------------------------------------------------------------------------
+
+    async def content(self, request: web.Request) -> web.Response:
+        """What is in an order, masked: the webhook its sale is made of, or the one named, and the newest sale."""
+        return json(await _all_masked(await self._order(request)))
+
+    async def reveal(self, request: web.Request) -> web.Response:
+        """The same with nothing masked, on record."""
+        wanted = await asked.body(request, asked.Standing)
+        found = await self._order(request)
+        await self._record(wanted, f"order:{request.match_info['id']}")
+        return json({name: shown.content_of(body) for name, body in found.items()})
+
+    async def lost_content(self, request: web.Request) -> web.Response:
+        """What is in an event from which no order could be read, masked."""
+        return json(await _all_masked({"body": (await self._lost(request)).body}))
+
+    async def reveal_lost(self, request: web.Request) -> web.Response:
+        """The same with nothing masked, on record."""
+        wanted = await asked.body(request, asked.Standing)
+        lost = await self._lost(request)
+        await self._record(wanted, f"event:{lost.event.id}")
+        return json({"body": shown.content_of(lost.body)})
+
+    async def _order(self, request: web.Request) -> dict[str, bytes | None]:
+        order_id = asked.whole(request.match_info["id"])
+        timeline = None if order_id is None else await self._store.timeline(order_id)
+        if timeline is None or order_id is None:
+            raise Problem(404, "unknown-order", f"there is no order:{request.match_info['id'][:20]}")
+        event_id = asked.whole(request.query["event"]) if "event" in request.query else timeline.order.event_id
+        if "event" in request.query and event_id not in {event.id for event in timeline.events}:
+            raise Problem(404, "unknown-event", f"order:{order_id} has no event:{request.query['event'][:20]}")
+        body = None if event_id is None else await self._store.body(event_id)
+        return {"body": body, "sale": await self._store.sale(order_id)}
+
+    async def _lost(self, request: web.Request) -> LostEvent:
+        found = await find_lost(self._store, asked.whole(request.match_info["id"]))
+        if found is None:
+            raise Problem(404, "unknown-event", f"event:{request.match_info['id'][:20]} is no dead letter")
+        return found
+
+    async def _record(self, wanted: asked.Standing, about: str) -> None:
+        asked.say_why(wanted)
+        await self._store.record(Deed(self._clock.now(), wanted.by, "reveal", about, wanted.why))
+        self._observe(PersonActed(wanted.by, "reveal", about, wanted.why))
+
+
+async def _all_masked(found: Mapping[str, bytes | None]) -> dict[str, object]:
+    if sum(len(body or b"") for body in found.values()) > _OFF_LOOP_BYTES:
+        return {name: await asyncio.to_thread(_masked_body, body) for name, body in found.items()}
+    return {name: _masked_body(body) for name, body in found.items()}
+
+
+def _masked_body(body: bytes | None) -> object:
+    if body is None:
+        return None
+    try:
+        return masked(msgspec.json.decode(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return MASK

@@ -1,0 +1,72 @@
+"""What is shown of a webhook or a sale to who has not asked for personal data."""
+
+import json
+from typing import Any
+
+import pytest
+
+from relay.core.masking import MASK, masked
+from tests.fixtures import sample
+
+SAMPLES = ("shopify-order.json", "woocommerce-order.json", "bigcommerce-order.json", "squarespace-order.json",
+           "elasticpath-event.json", "native-sale.json")  # fmt: skip
+_PERSONS = frozenset({
+    "email", "first_name", "last_name", "firstname", "lastname", "phone", "address1", "address2", "address_1",
+    "address_2", "street_1", "street_2", "line_1", "line_2", "company", "zip", "postcode", "city", "name",
+    "customeremail", "postalcode", "note", "browser_ip", "customer_ip_address", "customer_note", "contact_email",
+    "street1", "street2", "postal_code", "company_name", "firstName", "lastName", "customerEmail", "phone_number",
+})  # fmt: skip
+
+
+def _leaves(content: Any, name: str = "") -> list[tuple[str, Any]]:
+    if isinstance(content, dict):
+        return [leaf for key, value in content.items() for leaf in _leaves(value, key)]
+    if isinstance(content, list):
+        return [leaf for value in content for leaf in _leaves(value, name)]
+    return [(name, content)]
+
+
+@pytest.mark.parametrize("file", SAMPLES)
+def test_nothing_of_a_person_is_left_in_any_storefronts_order(file: str) -> None:
+    order = json.loads(sample(file))
+    persons = {str(value) for name, value in _leaves(order) if name in _PERSONS and value}
+    shown = [str(value) for _, value in _leaves(masked(order))]
+
+    assert len(persons) > 3
+    assert [value for value in shown if value in persons] == []
+
+
+@pytest.mark.parametrize("file", SAMPLES)
+def test_the_shape_stays_and_so_do_ids_quantities_and_money(file: str) -> None:
+    order = json.loads(sample(file))
+    before, after = _leaves(order), _leaves(masked(order))
+
+    assert [name for name, _ in before] == [name for name, _ in after]
+    kept = {name for (name, _), (_, value) in zip(before, after, strict=True) if value not in (MASK, None)}
+    assert {"quantity", "sku"} & kept
+
+
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        ({"id": 7, "total_price": "12.50", "created_at": "2026-11-21T10:00:00-05:00"},
+         {"id": 7, "total_price": "12.50", "created_at": "2026-11-21T10:00:00-05:00"}),
+        ({"phone": 15550100, "is_gift": True, "nothing": None}, {"phone": MASK, "is_gift": True, "nothing": None}),
+        ({"note_attributes": [{"name": "gift", "value": "42"}]}, {"note_attributes": [{"name": MASK, "value": MASK}]}),
+        ({"status": "please call Ada Buyer after eight, she is at her mother's, ring twice and wait"},
+         {"status": MASK}),
+        ({"status": "ada@private.example"}, {"status": MASK}),
+        ("Ada", MASK),
+        (["Ada"], [MASK]),
+    ],
+)  # fmt: skip
+def test_a_value_is_shown_only_where_it_is_known_to_be_nobodys(content: Any, shown: Any) -> None:
+    assert masked(content) == shown
+
+
+def test_what_is_nested_too_deep_to_be_an_order_is_masked_whole() -> None:
+    content: Any = {"id": 1}
+    for _ in range(500):
+        content = {"a": content}
+
+    assert "1" not in json.dumps(masked(content))
