@@ -17,7 +17,7 @@ import pytest
 
 from relay import api as api_package
 from relay import ingest, listener
-from relay.api import acting, asked, gate, looking, previewing
+from relay.api import acting, asked, gate, looking, previewing, sessions, watching
 from relay.clock import SystemClock
 from relay.core.events import AttemptMade, CircuitMoved, EventFound, PersonActed, Unexpected, Warned
 from relay.core.order import Disposition
@@ -710,7 +710,8 @@ def test_every_refusal_of_the_private_listener_is_documented() -> None:
     others = {("404", "unknown-path"), ("405", "http")}  # what aiohttp's router raises
 
     assert (
-        _documented("On the private listener:", "\x00") == _problems(acting, asked, gate, looking, previewing) | others
+        _documented("On the private listener:", "\x00")
+        == _problems(acting, asked, gate, looking, previewing, sessions, watching) | others
     )
 
 
@@ -724,8 +725,9 @@ def test_every_endpoint_is_documented() -> None:
 
 async def test_the_documented_answers_are_what_a_storefront_gets(tmp_path: Path) -> None:
     async with relay_running(tmp_path) as (relay, _), Shop(relay.public_url) as shop:
-        answers = [
-            await shop.send(shopify_order(1001, 1), webhook_id="w1"),
+        answers = [await shop.send(shopify_order(1001, 1), webhook_id="w1")]
+        await relay.happenings.until(lambda: bool(relay.happenings.of(AttemptMade)))  # else the next state is merged
+        answers += [
             await shop.send(shopify_order(1001, 1), webhook_id="w1"),
             await shop.send(shopify_order(1001, 3)),
             await shop.send(shopify_order(1001, 2)),
