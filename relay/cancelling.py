@@ -103,4 +103,4 @@ class Canceller:
                 return Answer(response.status, body, response.headers.get("Retry-After"))
         except TROUBLES as error:
             after = "nothing was changed" if reads else "whether it worked is seen by looking the sale up again"
-            return trouble(error, timeout_s=api.timeout_s, on_timeout=after)
+            return trouble(error, "Jetti", timeout_s=api.timeout_s, on_timeout=after)

@@ -64,7 +64,8 @@ class Destination:
         try:
             answer = await self._post(sale, leave)
         except TROUBLES as error:
-            unanswered = trouble(error, timeout_s=self._endpoint.timeout_s, on_timeout="whether it worked is unknown")
+            timeout_s = self._endpoint.timeout_s
+            unanswered = trouble(error, "Jetti", timeout_s=timeout_s, on_timeout="whether it worked is unknown")
             return Result(unanswered, self._clock.monotonic() - started)
         outcome = judge(answer, now=self._clock.now(), permanent_codes=self._endpoint.permanent_codes)
         return Result(outcome, self._clock.monotonic() - started, answer.status, answer.excerpt)

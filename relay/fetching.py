@@ -1,8 +1,7 @@
 """HTTP out to a storefront: one order read from its API, and what came of it. Foreign exceptions end here."""
 
 import asyncio
-import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode
 
@@ -10,8 +9,8 @@ import aiohttp
 
 from relay.clock import Clock
 from relay.core.fetched import BODY_MAX_BYTES, PAGES_MAX, TOO_LARGE, TOO_MANY_PAGES, Fetched, Reply, Unfetched, judge
-from relay.core.outcome import EXCERPT_MAX, Cause, ChannelWrong, Failed
 from relay.core.sources import Page, Request, Thin
+from relay.wire import TROUBLES, Leave, read, trouble
 
 _SECRET_MIN_CHARACTERS = 4
 """What is shorter is in any text by chance."""
@@ -59,7 +58,7 @@ class Fetcher:
         if self._read_again is not None:
             self._api = await asyncio.to_thread(self._read_again)
 
-    async def fetch(self, external_id: str, leave: Callable[[], Awaitable[None]] = _at_once) -> Fetched | Unfetched:
+    async def fetch(self, external_id: str, leave: Leave = _at_once) -> Fetched | Unfetched:
         """Read one order, a request after the other, awaiting ``leave()`` before each. Never raises for anything the
         network or the other end does."""
         api, pages, size = self._api, list[Page](), 0
@@ -79,8 +78,8 @@ class Fetcher:
     async def _page(self, api: Api, request: Request, room: int) -> Page | Unfetched:
         try:
             reply = await self._get(api, request, room)
-        except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
-            return _trouble(error, api.timeout_s)
+        except TROUBLES as error:
+            return trouble(error, "the storefront's API", timeout_s=api.timeout_s)
         if len(reply.body) > room:
             return TOO_LARGE
         return judge(request, reply, self._source.asks_to_wait_s(reply.headers), now=self._clock.now())
@@ -94,36 +93,7 @@ class Fetcher:
             allow_redirects=False,  # a token must not follow a redirect
         )
         async with got as response:
-            return Reply(response.status, response.headers, await _read(response.content, room + 1))
-
-
-def _trouble(error: Exception, timeout_s: float) -> Failed | ChannelWrong:
-    """What it means that there was no answer."""
-    match error:
-        case TimeoutError():
-            return Failed(Cause("timeout", f"the storefront's API did not answer within {timeout_s:g} s"))
-        case aiohttp.ClientSSLError() | ssl.SSLError():
-            return ChannelWrong(Cause("tls", f"the secure connection to the storefront's API failed: {_said(error)}"))
-        case aiohttp.InvalidURL() | ValueError():  # a host name that cannot be encoded is a ValueError
-            return ChannelWrong(Cause("address", "the address of the storefront's API is not a URL"))
-        case aiohttp.ClientConnectorError():
-            return Failed(Cause("connect", f"no connection to the storefront's API: {_said(error.os_error)}"))
-        case _:  # what it says may quote what was received, and so anything
-            return Failed(Cause("connection", f"the connection to the storefront's API broke ({type(error).__name__})"))
-
-
-async def _read(content: aiohttp.StreamReader, most: int) -> bytes:
-    """The answer, or its beginning. What is left unread closes the connection."""
-    parts: list[bytes] = []
-    size = 0
-    while size < most and (part := await content.read(most - size)):
-        parts.append(part)
-        size += len(part)
-    return b"".join(parts)
-
-
-def _said(error: BaseException) -> str:
-    return (str(error) or type(error).__name__)[:EXCERPT_MAX]
+            return Reply(response.status, response.headers, await read(response.content, room + 1))
 
 
 def _without(secrets: tuple[str, ...], outcome: Unfetched) -> Unfetched:

@@ -1,4 +1,5 @@
-"""What the ways out share: an answer's bounded reading, and what it means that there was none."""
+"""What the ways out share, to Jetti and to storefronts: an answer's bounded reading, and what it means that there was
+none."""
 
 import ssl
 from collections.abc import Awaitable, Callable
@@ -15,19 +16,21 @@ Leave = Callable[[], Awaitable[None]]
 """Returns when the request may be written."""
 
 
-def trouble(error: Exception, *, timeout_s: float, on_timeout: str) -> Failed | ChannelWrong:
-    """What it means that there was no answer. ``on_timeout`` is what a person is told of that besides."""
+def trouble(error: Exception, whom: str, *, timeout_s: float, on_timeout: str = "") -> Failed | ChannelWrong:
+    """What it means that there was no answer. ``whom``: the other end, in words; ``on_timeout``: what a person is told
+    of that besides."""
     match error:
         case TimeoutError():
-            return Failed(Cause("timeout", f"no answer within {timeout_s:g} s: {on_timeout}"))
+            said = f"{whom} did not answer within {timeout_s:g} s"
+            return Failed(Cause("timeout", f"{said}: {on_timeout}" if on_timeout else said))
         case aiohttp.ClientSSLError() | ssl.SSLError():
-            return ChannelWrong(Cause("tls", f"the secure connection failed: {_said(error)}"))
+            return ChannelWrong(Cause("tls", f"the secure connection to {whom} failed: {_said(error)}"))
         case aiohttp.InvalidURL() | ValueError():
-            return ChannelWrong(Cause("address", "the channel's address is not a URL"))
+            return ChannelWrong(Cause("address", f"the address of {whom} is not a URL"))
         case aiohttp.ClientConnectorError():
-            return Failed(Cause("connect", f"no connection: {_said(error.os_error)}"))
+            return Failed(Cause("connect", f"no connection to {whom}: {_said(error.os_error)}"))
         case _:  # what it says may quote what was received, and so anything
-            return Failed(Cause("connection", f"the connection broke ({type(error).__name__})"))
+            return Failed(Cause("connection", f"the connection to {whom} broke ({type(error).__name__})"))
 
 
 async def read(content: aiohttp.StreamReader, most: int) -> bytes:

@@ -72,7 +72,7 @@ class Maker:
             return unwanted
         mapped = self.source.sale(body, topic)
         if isinstance(mapped, Mapped) and self.override is not None:
-            mapped = self.override.apply_to(mapped, document)
+            mapped = self.override.apply(mapped, document)
         if isinstance(mapped, Unmappable):
             return mapped
         sale = self._cancelled(mapped.sale, order)

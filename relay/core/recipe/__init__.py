@@ -7,7 +7,7 @@ that. :func:`left_out` says what of an order a sale does not carry.
 
 from relay.core.recipe.compiling import Fault, RecipeError, compile_recipe
 from relay.core.recipe.criterion import Criterion, compile_criterion
-from relay.core.recipe.leftover import LeftOut, left_out, not_read
+from relay.core.recipe.leftover import LeftOut, left_out
 from relay.core.recipe.making import Facts, Recipe
 from relay.core.recipe.override import Override, compile_override
 
@@ -23,5 +23,4 @@ __all__ = [
     "compile_override",
     "compile_recipe",
     "left_out",
-    "not_read",
 ]

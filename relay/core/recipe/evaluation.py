@@ -11,7 +11,7 @@ Every step is counted, because ``[@,@] | [@,@] | …`` doubles with each ``|``: 
 import operator
 from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from relay.core.recipe.functions import FUNCTIONS, Unevaluable
 
@@ -23,14 +23,6 @@ STEPS_MAX = 1_000_000
 
 Step = Callable[["Evaluation", Any], Any]
 """Evaluates one node on a value."""
-
-
-class Watch(Protocol):
-    """Puts a node's step into one that also tells what it takes and gives."""
-
-    def __call__(self, node: Any, step: Step, *, argument: bool) -> Step:
-        """``argument``: whether its value is given to a function."""
-        ...
 
 
 class Evaluation:
@@ -113,15 +105,10 @@ def is_true(value: object) -> bool:
     return not (value is None or value is False or (isinstance(value, str | list | dict) and not value))
 
 
-def step_of(node: Any, watch: Watch | None = None, *, argument: bool = False) -> tuple[Step, int]:
+def step_of(node: Any) -> tuple[Step, int]:
     """What evaluates a node, and how many steps that takes apart from those for each element of a list."""
-    parts = [
-        step_of(child, watch, argument=node["type"] == "function_expression")
-        for child in (node["children"] if node["type"] != "slice" else ())
-    ]
+    parts = [step_of(child) for child in (node["children"] if node["type"] != "slice" else ())]
     step = _MAKERS[node["type"]](node.get("value", node), [part for part, _ in parts], [cost for _, cost in parts])
-    if watch is not None:
-        step = watch(node, step, argument=argument)
     return step, 1 + sum(cost for _, cost in parts)
 
 

@@ -41,8 +41,6 @@ class Expression:
     """A compiled expression."""
 
     text: str
-    tree: Any
-    """The library's syntax tree, with exact literals."""
     step: Step
     """What evaluates it."""
     cost: int
@@ -83,7 +81,7 @@ def compiled(text: str, *, in_items: bool = False) -> Expression:
     tree = _checked(parsed, 1, in_items=in_items)
     step, cost = step_of(tree)
     filtered = tree["type"] == "filter_projection" and tree["children"][1]["type"] == "identity"
-    return Expression(text, tree, step, cost, _plain(tree), _plain(tree["children"][0]) if filtered else None)
+    return Expression(text, step, cost, _plain(tree), _plain(tree["children"][0]) if filtered else None)
 
 
 def _explained(error: Exception, text: str) -> WrongExpression:

@@ -1,6 +1,5 @@
 """What of an order a sale does not carry: for ``order-relay preview``.
 
-Two ways to know. :func:`not_read` watches a recipe at work and tells exactly which leaves it never looked at.
 :func:`left_out` only compares, so it works for every source: a leaf is carried over if its value is in the sale, as
 text inside a text, as an equal number, or as the same instant. That can miss something (a quantity that happens to be
 another line's, too), but never names what is in the sale. Null, empty and boolean leaves are not told: nothing is lost
@@ -9,7 +8,7 @@ their number.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -17,10 +16,7 @@ from typing import Any
 from relay.core import exact, instant
 from relay.core import sale as sales
 from relay.core.recipe import document
-from relay.core.recipe.evaluation import Evaluation, Step, step_of
-from relay.core.recipe.expression import Expression, escaped
-from relay.core.recipe.functions import Unevaluable
-from relay.core.recipe.making import Recipe
+from relay.core.recipe.expression import escaped
 from relay.core.sale import Reason, Sale
 
 LEAVES_MAX = 200
@@ -40,21 +36,6 @@ class LeftOut:
     """JSON pointer of the first one."""
     count: int = 1
     """How many there are that differ from it only in list positions."""
-
-
-def not_read(body: bytes, recipe: Recipe, limit: int = LEAVES_MAX) -> tuple[LeftOut, ...]:
-    """The leaves that a recipe never reads, in the order of the document; none for what is no JSON. Never raises."""
-    value = document.decoded(body)
-    if isinstance(value, Reason):
-        return ()
-    watching = _Watching(value)
-    for fact in (recipe.external_id, recipe.version, recipe.sequence, recipe.created_at):
-        try:
-            _ = fact and fact.value(watching, value)
-        except Unevaluable:
-            continue
-    recipe.make_within(watching)
-    return _counted((pointer for pointer, _ in _leaves(value) if pointer not in watching.read), limit)
 
 
 def left_out(body: bytes, sale: Sale, limit: int = LEAVES_MAX) -> tuple[LeftOut, ...]:
@@ -131,78 +112,3 @@ def _moment(leaf: object) -> int | None:
         return None
     found = instant.parse(leaf)
     return None if found is None else found // 1000  # a sale's dates are written to the millisecond
-
-
-def _entries(node: "list[Any] | dict[str, Any]") -> "Iterable[tuple[str, Any]]":
-    return node.items() if isinstance(node, dict) else ((str(place), each) for place, each in enumerate(node))
-
-
-class _Watching(Evaluation):
-    """An evaluation that notes the leaves it reads.
-
-    Objects and lists are known by their identity, so a leaf is noted where it is taken out of one. A list or object
-    that is a result as a whole is read with all that is in it.
-    """
-
-    def __init__(self, root: object) -> None:
-        super().__init__(root)
-        self.read: set[str] = set()
-        self._known: dict[int, str] = {}
-        self._steps: dict[int, Step] = {}
-        pending: list[tuple[str, object]] = [("", root)]
-        while pending:
-            pointer, node = pending.pop()
-            if isinstance(node, dict | list):
-                self._known[id(node)] = pointer
-                pending.extend((f"{pointer}/{escaped(key)}", child) for key, child in _entries(node))
-
-    def of(self, expression: Expression, current: object) -> Any:
-        """The value, looked at step by step; of a list of objects, only what is read of them later is read."""
-        self.charge(expression.cost)
-        step = self._steps.get(id(expression))
-        if step is None:
-            step = self._steps[id(expression)] = step_of(expression.tree, self._watched)[0]
-        found = step(self, current)
-        if not isinstance(found, list) or not any(isinstance(element, dict) for element in found):
-            self._note(found)
-        return found
-
-    def _watched(self, node: Any, step: Step, *, argument: bool) -> Step:
-        """A node's step that notes what it takes out of its value; as an argument, also what is in its result."""
-        name = node["value"] if node["type"] == "field" else None
-
-        def watched(run: Evaluation, value: Any) -> Any:
-            found = step(run, value)
-            if name is not None and isinstance(value, dict) and not isinstance(found, dict | list):
-                self._note_member(value, name)
-            if isinstance(found, list) or (argument and isinstance(found, dict)):
-                self._note_flat(found)
-            return found
-
-        return watched
-
-    def _note_member(self, value: "dict[str, object]", key: str) -> None:
-        pointer = self._known.get(id(value))
-        if pointer is not None:
-            self.read.add(f"{pointer}/{escaped(key)}")
-
-    def _note_flat(self, value: "list[object] | dict[str, object]") -> None:
-        """The leaves directly in a list or an object."""
-        pointer = self._known.get(id(value))
-        if pointer is not None:
-            leaves = (key for key, member in _entries(value) if not isinstance(member, dict | list))
-            self.read.update(f"{pointer}/{escaped(key)}" for key in leaves)
-
-    def _note(self, value: object) -> None:
-        """All leaves in a value."""
-        pending = [value]
-        while pending:
-            node = pending.pop()
-            if not isinstance(node, dict | list):
-                continue
-            pointer = self._known.get(id(node))
-            for key, child in _entries(node):
-                if isinstance(child, dict | list):
-                    pending.append(child)
-                elif pointer is not None:
-                    self.read.add(f"{pointer}/{escaped(key)}")

@@ -102,12 +102,7 @@ class Recipe:
 
     def make(self, document: object, *, cancelled: bool = False) -> Mapped | Unmappable:
         """The sale, or every reason why there is none. Never raises."""
-        return self.make_within(Evaluation(document), cancelled=cancelled)
-
-    def make_within(self, evaluation: Evaluation, *, cancelled: bool = False) -> Mapped | Unmappable:
-        """The same, by an evaluation that perhaps watches."""
-        reading = _Reading(evaluation)
-        document = evaluation.root
+        reading = _Reading(Evaluation(document))
         lines, by_sku = reading.lines(self.line_items, document)
         payload: dict[str, object] = {
             "externalId": reading.external_id(self),

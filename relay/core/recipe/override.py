@@ -27,13 +27,9 @@ class Override:
     options: Section = NOTHING
     line_items: Section = NOTHING
 
-    def apply(self, mapped: Mapped, body: bytes) -> Mapped | Unmappable:
-        """The sale with the fields changed, or every reason why that makes none. Never raises."""
-        order = document.decoded(body)
-        return Unmappable((order,)) if isinstance(order, Reason) else self.apply_to(mapped, order)
-
-    def apply_to(self, mapped: Mapped, order: object) -> Mapped | Unmappable:
-        """The same for a body that is decoded already."""
+    def apply(self, mapped: Mapped, order: object) -> Mapped | Unmappable:
+        """The sale with the fields changed, or every reason why that makes none; ``order`` is the storefront's JSON,
+        decoded. Never raises."""
         encoded = sales.encode(mapped.sale)
         payload, as_made = document.of_sale(encoded), document.of_sale(encoded)
         evaluation = Evaluation({"sale": as_made, "order": order})
