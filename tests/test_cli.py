@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 
 from relay.app import VERSION
 from relay.cli import app
+from relay.cli.letters import next_step
 from relay.clock import SystemClock
 from relay.core.events import AttemptMade, ChannelThrottled, CircuitMoved, DoorMoved, EventFound
 from relay.sandbox import Fault, SandboxSettings, sandbox
@@ -486,6 +487,27 @@ async def test_order_says_the_cause_once_and_every_time_in_one_form(desk: Desk) 
 
 
 # -- dead letters ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "channel", "begins", "ends"),
+    [
+        ("http_503", "gave up after 9 attempts; …", "main", "Jetti did not take it for too long", "dead replay 1001"),
+        ("http_503", "gave up after 9 attempts; …", "fetch:shop", "The storefront's API did not give", "replay 1001"),
+        ("http_503", "gave up after 9 attempts; …", "cancel:main", "It is delivered and should be cancelled", "1001"),
+        ("http_422", "no", "main", "Jetti refuses what the order says", "order-relay dead replay 1001"),
+        ("http_400", "no", "fetch:shop", "The storefront's API refuses", "order-relay dead replay 1001"),
+        ("http_409", "no", "cancel:main", "It is delivered and should be cancelled, but Jetti refuses", "discard 1001"),
+        ("sale_not_found", "gave up after 9 attempts; …", "cancel:main", "It is delivered", "dead replay 1001"),
+        ("no_order", "", None, "No order can be read", "order-relay dead replay 1001"),
+    ],
+)  # fmt: skip
+def test_the_next_step_speaks_of_what_its_channel_does(
+    code: str, message: str, channel: str | None, begins: str, ends: str
+) -> None:
+    said = next_step(code, message, channel, "1001")
+    assert said.startswith(begins)
+    assert said.partition(", or: ")[0].endswith(ends)
 
 
 async def test_dead_list_shows_causes_first_with_what_to_do_and_then_what_needs_a_person(desk: Desk) -> None:

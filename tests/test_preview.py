@@ -285,6 +285,13 @@ def test_it_is_said_whether_a_signature_that_was_given_verifies() -> None:
     assert verdicts == ["verified", "wrong", "not given"]
 
 
+def test_a_greeting_is_told_from_what_is_kept_and_not_sent() -> None:
+    ping = CIMultiDict({"Content-Type": "application/x-www-form-urlencoded"})
+    told = members(previewer("woocommerce").preview(ping, b"webhook_id=7", now=NOW))
+
+    assert (told["disposition"], told["signature"]["is"]) == ("ignored", "greeting")
+
+
 def test_it_is_said_what_makes_two_webhooks_the_same() -> None:
     body, undated = sample("shopify-order.json"), shopify_order(1, updated_at=None)
     told = [
@@ -480,6 +487,15 @@ async def test_preview_shows_the_event_the_sale_the_notes_and_what_is_lost_in_80
     assert "/total_tax_set/shop_money/amount" not in said.out
     assert "/total_tax_set/shop_money/amount" in every.out
     assert not (tmp_path / "relay.db").exists()
+
+
+async def test_preview_says_of_a_ping_that_it_is_kept_nowhere(tmp_path: Path) -> None:
+    folder_with(tmp_path, shop={"kind": "woocommerce", "channel": "main", "secrets": ["change-me-not"]})
+    (tmp_path / "ping.txt").write_text("Content-Type: application/x-www-form-urlencoded\n\nwebhook_id=7")
+    said = await command("preview", "ping.txt", folder=tmp_path)
+
+    assert "ignored: answered, and kept nowhere" in said.out
+    assert "same as" not in said.out
 
 
 async def test_preview_as_json_is_what_the_api_answers(tmp_path: Path) -> None:

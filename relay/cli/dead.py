@@ -91,7 +91,7 @@ def show(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """One dead letter: its cause, its reasons, and what Jetti answered."""
+    """One dead letter: its cause, its reasons, and what was answered."""
     desk = Desk(config, url)
     (letter,) = letters_named(desk, [reference], ("dead", "discarded"))
     path = (
@@ -110,7 +110,13 @@ def _print_event(found: dict[str, Any]) -> None:
     print_event(found)
     for member in ("headers", "body"):
         print_content(member, found)
-    say(out, next_step(NO_ORDER, "", f"event:{found['event']['event']}"), before="\nNext: ", style="bold", hanging=2)
+    say(
+        out,
+        next_step(NO_ORDER, "", None, f"event:{found['event']['event']}"),
+        before="\nNext: ",
+        style="bold",
+        hanging=2,
+    )
 
 
 def _print_order(found: dict[str, Any], name: str) -> None:
@@ -133,7 +139,8 @@ def _print_order(found: dict[str, Any], name: str) -> None:
     if order["state"] == "discarded":
         words = f"to send it after all: order-relay dead replay {as_word(name)}"
     else:
-        words = next_step(cause["code"] if cause else "", cause["message"] if cause else "", name)
+        code, message = (cause["code"], cause["message"]) if cause else ("", "")
+        words = next_step(code, message, order["channel"], name)
     say(out, words, before="\nNext: ", style="bold", hanging=2)
 
 

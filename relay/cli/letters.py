@@ -13,6 +13,7 @@ from relay.cli.named import Letter, as_word, count, name_of, words_of
 from relay.cli.terms import fail, out, plain, say
 from relay.cli.times import moment_of, short
 from relay.clock import SystemClock
+from relay.core.order import is_cancelling, is_fetching
 from relay.store import NO_ORDER
 
 _WHICH_FIELD = ": order-relay dead show REFERENCE says which field and why"
@@ -38,10 +39,20 @@ _HINTS = {
     "What can be read once the configuration is mended: ",
 }
 _REFUSED = "Jetti refuses what the order says. Correct it, or what it is mapped to; then: "
+_NOT_GIVEN = "The storefront's API refuses to give the order: see what it says; then: "
+_NOT_CANCELLED = (
+    "It is delivered and should be cancelled, but Jetti refuses to: cancel it there; then: "
+    "order-relay dead discard REFERENCE"
+)
 _GAVE_UP_WORDS = "gave up after "
 _LONG = 60
 """Columns that leave no room beside them."""
 _GAVE_UP = "Jetti did not take it for too long. See to the cause; then: "
+_GAVE_UP_FETCHING = "The storefront's API did not give the order for too long. See to the cause; then: "
+_GAVE_UP_CANCELLING = (
+    "It is delivered and should be cancelled, which could not be done for too long. See to the cause, or cancel it at "
+    "Jetti; then: "
+)
 
 Code = Annotated[str | None, typer.Option(help="Only those whose cause has this code.", metavar="CODE")]
 Channel = Annotated[str | None, typer.Option(help="Only those of this channel.", metavar="NAME")]
@@ -131,32 +142,40 @@ def print_groups(groups: Sequence[dict[str, Any]]) -> None:
             short(group["first_at"]),
         )  # fmt: skip
     out.print(table)
-    totals: dict[tuple[str, bool], int] = {}
+    totals: dict[tuple[str, str], int] = {}
     for group in groups:
-        what = (group["code"], group["message"].startswith(_GAVE_UP_WORDS))
-        totals[what] = totals.get(what, 0) + group["count"]
-    for (code, gave_up), number in totals.items():
-        title, words = f"{number} × {code}: ", _hint(code, gave_up=gave_up, name=None)
+        words = _words(group["code"], group["message"], group["channel"])
+        totals[group["code"], words] = totals.get((group["code"], words), 0) + group["count"]
+    for (code, hint), number in totals.items():
+        title, words = f"{number} × {code}: ", _with_command(hint, f"--code {as_word(code)}")
         if len(title) > _LONG:
             out.print(f"[bold]{plain(title.rstrip())}[/]", soft_wrap=True)
             title = "  "
         say(out, words, before=title, style="bold", hanging=2)
 
 
-def next_step(code: str, message: str, name: str) -> str:
+def next_step(code: str, message: str, channel: str | None, name: str) -> str:
     """What may be done about one dead letter."""
-    hint = _hint(code, gave_up=message.startswith(_GAVE_UP_WORDS), name=name)
-    discard = f"order-relay dead discard {as_word(name)} --why …"
-    return hint if "dead discard" in hint else f"{hint}, or: {discard}"
+    which = as_word(name)
+    words = _words(code, message, channel).replace(_WHICH_FIELD, "").replace("REFERENCE", which)
+    hint = _with_command(words, which)
+    return hint if "dead discard" in hint else f"{hint}, or: order-relay dead discard {which} --why …"
 
 
-def _hint(code: str, *, gave_up: bool, name: str | None) -> str:
-    """``name``: of the one that is meant; ``None``: all of this cause."""
-    hint = _GAVE_UP if gave_up else _HINTS.get(code, _REFUSED)
-    which = f"--code {as_word(code)}" if name is None else as_word(name)
-    if name is not None:
-        hint = hint.replace(_WHICH_FIELD, "").replace("REFERENCE", as_word(name))
-    return f"{hint}order-relay dead replay {which}" if hint.endswith(": ") else hint
+def _words(code: str, message: str, channel: str | None) -> str:
+    """What it means, and what to do first. ``channel`` may be one on which orders are fetched or cancelled."""
+    if code in _HINTS:
+        return _HINTS[code]
+    gave_up = message.startswith(_GAVE_UP_WORDS)
+    if channel is not None and is_fetching(channel):
+        return _GAVE_UP_FETCHING if gave_up else _NOT_GIVEN
+    if channel is not None and is_cancelling(channel):
+        return _GAVE_UP_CANCELLING if gave_up else _NOT_CANCELLED
+    return _GAVE_UP if gave_up else _REFUSED
+
+
+def _with_command(words: str, which: str) -> str:
+    return f"{words}order-relay dead replay {which}" if words.endswith(": ") else words
 
 
 def print_letters(letters: Sequence[dict[str, Any]]) -> None:

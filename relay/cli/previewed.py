@@ -19,6 +19,12 @@ _EVENTS = {
     "ignore": "not wanted",
     "not understood": "no order can be read from it",
 }
+_SIGNATURES = {
+    "verified": "verified",
+    "wrong": "WRONG",
+    "not given": "not given, and not needed here",
+    "greeting": "none, and it needs none",
+}
 _SAME = {
     "own id": "the storefront's own id of the webhook",
     "digest": "a digest of what it says",
@@ -37,10 +43,10 @@ def print_preview(found: dict[str, Any], sale: bytes | None, *, everything: bool
             called = "" if event["reference"] is None else f", which the customer calls {event['reference']}"
             _row("order", f"{event['order']}{called}")
             _row("version", event["version"] or "none: what arrives later is newer")
-        _row("same as", f"another with this key: {_short(event['dedupe_key'], 60)} ({_SAME[event['dedupe_by']]})")
+        if not _is_greeting(found):
+            _row("same as", f"another with this key: {_short(event['dedupe_key'], 60)} ({_SAME[event['dedupe_by']]})")
     if (signature := found["signature"]) is not None and not found["fetched"]:
-        words = {"verified": "verified", "wrong": "WRONG", "not given": "not given, and not needed here"}
-        _row("signature", f"{words[signature['is']]}: {signature['says']}")
+        _row("signature", f"{_SIGNATURES[signature['is']]}: {signature['says']}")
     out.print()
     _print_fate(found)
     if sale is not None:
@@ -48,6 +54,10 @@ def print_preview(found: dict[str, Any], sale: bytes | None, *, everything: bool
         out.print(plain(msgspec.json.format(sale, indent=2).decode()), soft_wrap=True)
         _print_reasons("Left out, or assumed", found["notes"])
         _print_lost(found["not_carried_over"], everything=everything)
+
+
+def _is_greeting(found: dict[str, Any]) -> bool:
+    return found["signature"] is not None and found["signature"]["is"] == "greeting"
 
 
 def _if_held(found: dict[str, Any]) -> str:
@@ -102,7 +112,7 @@ def _fate(found: dict[str, Any]) -> str:
         case "quarantined":
             return "kept as a dead letter, for a person to see to"
         case "ignored":
-            return "kept, and not sent"
+            return "answered, and kept nowhere" if _is_greeting(found) else "kept, and not sent"
         case _:
             return "the caller is told at once"
 

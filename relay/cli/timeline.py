@@ -16,7 +16,7 @@ from relay.core.sources import moment
 
 _ATTEMPTS_SHOWN = 3
 _STANDS = {
-    None: "is not configured", "open": "is not sent to, its circuit is open", "resting": "rests, Jetti throttled",
+    None: "is not configured", "open": "is not sent to, its circuit is open", "resting": "rests after a throttle",
     "paused": "is paused", "halted": "is halted",
 }  # fmt: skip
 """What is said of a channel that keeps an order waiting."""

@@ -57,6 +57,8 @@ class Signature(StrEnum):
     VERIFIED = "verified"
     WRONG = "wrong"
     NOT_GIVEN = "not given"
+    GREETING = "greeting"
+    """It has none and needs none: it is answered, and kept nowhere."""
 
 
 class DedupeBy(StrEnum):
@@ -266,7 +268,7 @@ def _signature(source: Source, headers: Headers, body: bytes, now: Instant) -> t
     if isinstance(verdict, Authentic):
         return Signature.VERIFIED, "it is the storefront's"
     if isinstance(verdict, Greeting):
-        return Signature.NOT_GIVEN, verdict.words
+        return Signature.GREETING, verdict.words
     return (Signature.NOT_GIVEN if verdict == without else Signature.WRONG), verdict.reason
 
 

@@ -57,13 +57,11 @@ def of_order(order: Order, channel_state: str | None = SENDING) -> Place:
             return Place("delivered", f"Jetti has revision {order.delivered_revision}")
         case State.WAITING:
             last = f"; last: {cause}" if cause else ""
-            what = "to be cancelled, " if is_cancelling(order.channel) else ""
-            words = f"{what}due since {instant.iso(order.due_at)} in lane {order.lane}{last}"
+            words = f"{_to_be(order.channel)}due since {instant.iso(order.due_at)} in lane {order.lane}{last}"
             return Place("waiting", words + _kept_by(order.channel, channel_state))
         case State.SLEEPING:
             last = f"; last: {cause}" if cause else ""
-            what = "to be cancelled, " if is_cancelling(order.channel) else ""
-            words = f"{what}attempt {order.attempts + 1} at {instant.iso(order.due_at)}{last}"
+            words = f"{_to_be(order.channel)}attempt {order.attempts + 1} at {instant.iso(order.due_at)}{last}"
             return Place("sleeping", words + _kept_by(order.channel, channel_state))
         case State.DEAD:
             return Place("dead", f"needs a person: {cause}")
@@ -76,6 +74,11 @@ def _doing(channel: str) -> str:
     return "fetched" if is_fetching(channel) else "cancelled" if is_cancelling(channel) else "sent"
 
 
+def _to_be(channel: str) -> str:
+    """What an order waits for, where that is not to be sent."""
+    return f"to be {_doing(channel)}, " if is_fetching(channel) or is_cancelling(channel) else ""
+
+
 def _kept_by(channel: str, state: str | None) -> str:
     """What its channel has to do with an order's waiting."""
     if state == SENDING:
@@ -83,7 +86,7 @@ def _kept_by(channel: str, state: str | None) -> str:
     return f"; channel {channel} {'is not configured' if state is None else _CHANNEL.get(state, f'is {state}')}"
 
 
-_CHANNEL = {"open": "is not sent to, its circuit is open", "resting": "rests, Jetti throttled"}
+_CHANNEL = {"open": "is not sent to, its circuit is open", "resting": "rests after a throttle"}
 _WORDS = {
     Disposition.STALE: "older than what was accepted before it: kept, never sent",
     Disposition.UNCHANGED: "changes nothing that Jetti sees: kept, not sent",
