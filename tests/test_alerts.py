@@ -109,7 +109,7 @@ CASES = (
     ),
     Case(
         "RelayCircuitOpen", {f'relay_circuit{{{MAIN}, circuit="open"}}': "0x4 1x10"}, 10,
-        "Channel main: Jetti does not answer", {"channel": "main", "circuit": "open"}, quiet_at=9,
+        "Channel main: no answer to anything that is sent", {"channel": "main", "circuit": "open"}, quiet_at=9,
     ),
     Case(
         "RelayDeliveryFailing",

@@ -110,9 +110,11 @@ def _print_channel(name: str, channel: dict[str, Any], now: str, files: frozense
         "waiting": _waiting(channel),
         "not due yet": count(orders["sleeping"], "order"),
         "dead letters": f"{count(orders['dead'], 'order')}; {_SEE}" if orders["dead"] else "none",
-        "delivered": count(orders["sent"], "order"),
+        "cancelled" if channel["mode"] == "cancel" else "delivered": count(orders["sent"], "order"),
         "pace": _pace(channel),
     }
+    if channel["mode"] == "fetch":
+        del rows["delivered"]  # what is fetched goes on to another channel
     for label, value in rows.items():
         style = "red" if label == "dead letters" and orders["dead"] else ""
         say(out, value, before=f"  {label:<{_LABEL - 2}}", style=style)
