@@ -595,7 +595,7 @@ def test_an_order_becomes_this_sale() -> None:
             "reference": "7001",
             "dateOrdered": "2026-11-21T04:59:59.000Z",
             "notes": "Ring twice.",
-            "discounts": Decimal("3.5"),
+            "discounts": Decimal("2.5"),
             "billingFirstName": "Ada",
             "billingLastName": "Buyer",
             "billingAddressLineOne": "1 Ledger Lane",
@@ -663,10 +663,10 @@ def test_net_prices_have_what_falls_on_the_line_taken_off_and_the_rest_stays_a_d
 
 def test_gift_certificates_and_store_credit_are_payments_unless_configured_otherwise() -> None:
     body = order(gift_certificate_amount="10.0000")
-    assert sent(body)["saleDefaults"]["discounts"] == Decimal("3.5")
+    assert sent(body)["saleDefaults"]["discounts"] == Decimal("2.5")
     assert {"/order/gift_certificate_amount", "/order/store_credit_amount"} <= noted(body)
     as_discount = BigCommerceRules(credits="discount")
-    assert sent(body, as_discount)["saleDefaults"]["discounts"] == Decimal("18.5")
+    assert sent(body, as_discount)["saleDefaults"]["discounts"] == Decimal("17.5")
 
 
 def test_surcharges_are_shipping_lines_or_noted() -> None:
@@ -705,6 +705,41 @@ def test_refunded_lines_tell_jetti_so_or_are_left_out() -> None:
     assert "/products" in noted(body, omit)
     gone = document(products=[item | {"quantity_refunded": 9} for item in DOCUMENT["products"]])
     assert [item["quantity"] for item in sent(gone, omit)["lineItems"]] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("discounts", ["gross", "net"])
+@pytest.mark.parametrize("removed", ["zero", "omit"])
+@pytest.mark.parametrize(("refunded", "left"), [(0, "92"), (1, "77"), (2, "62"), (4, "32")])
+def test_what_is_taken_off_refunded_units_is_not_taken_off_those_that_are_left(
+    discounts: Any, removed: Any, refunded: int, left: str
+) -> None:
+    first = DOCUMENT["products"][0] | {
+        "quantity": 4, "quantity_refunded": refunded, "price_ex_tax": "20.0000",
+        "applied_discounts": [{"amount": "15.0000"}, {"amount": "5.0000"}],
+    }  # fmt: skip
+    second = first | {"id": 900, "quantity": 1, "quantity_refunded": 0, "price_ex_tax": "33.0000",
+                      "applied_discounts": [{"amount": "1.0000"}]}  # fmt: skip
+    changed = DOCUMENT["order"] | {"discount_amount": "5.0000", "coupon_discount": "16.0000"}
+    body = document(order=changed, products=[first, second])
+    sale = sent(body, BigCommerceRules(discounts=discounts, removed_lines=removed))
+    lines = sum(item["price"] * item["quantity"] for item in sale["lineItems"])
+    assert lines - sale["saleDefaults"].get("discounts", 0) == Decimal(left)
+
+
+def test_what_is_taken_off_a_line_that_is_left_out_is_left_out_with_it() -> None:
+    download = DOCUMENT["products"][0] | {"id": 901, "type": "digital", "quantity_refunded": 0,
+                                             "applied_discounts": [{"amount": "1.2500"}]}  # fmt: skip
+    changed = DOCUMENT["order"] | {"discount_amount": "4.7500"}
+    body = document(order=changed, products=[*DOCUMENT["products"], download])
+    of_all = sent(body)["saleDefaults"]["discounts"]
+    left = sent(body, BigCommerceRules(digital="drop"))["saleDefaults"]["discounts"]
+    assert of_all - left == Decimal("1.25") + Decimal("0.5"), "the order's own download goes too"
+
+
+def test_tax_that_may_be_of_refunded_units_is_noted_where_it_is_sent() -> None:
+    assert "/order/total_tax" in noted(document(), BigCommerceRules(taxes="send"))
+    whole = document(products=[item | {"quantity_refunded": 0} for item in DOCUMENT["products"]])
+    assert "/order/total_tax" not in noted(whole, BigCommerceRules(taxes="send"))
 
 
 def test_an_order_without_lines_is_refused() -> None:
@@ -890,7 +925,6 @@ def test_no_headers_however_mangled_raise(headers: dict[str, str], body: bytes) 
 def test_refunds_beyond_units_and_goods_with_nowhere_to_go_are_noted() -> None:
     assert "/order/refunded_amount" in noted(order(refunded_amount="5.0000"))
     assert "/order/refunded_amount" not in noted(order(refunded_amount="0.0000"))
-    assert "/order/total_tax" not in noted(order(), BigCommerceRules(taxes="send"))
     nowhere = document(order=DOCUMENT["order"] | {"shipping_address_count": 0}, shipping_addresses=[])
     assert "/shipping_addresses" in noted(nowhere)
     assert len(mapped(document()).origins) == len(mapped(document()).sale.line_items)

@@ -887,6 +887,27 @@ def test_taxes_are_jettis_to_calculate_unless_configured_otherwise() -> None:
     assert (defaults["tax"], defaults["taxIncluded"], defaults["taxCalculation"]) == (Decimal("3.1"), False, "custom")
 
 
+def test_the_tax_is_that_of_the_units_that_are_left() -> None:
+    both = {"shop_money": {"amount": "1.10", "currency_code": "USD"},
+            "presentment_money": {"amount": "1.51", "currency_code": "CAD"}}  # fmt: skip
+    body = order(current_total_tax="1.10", current_total_tax_set=both)
+    assert sent(body, rules=ShopifyRules(taxes="send"))["saleDefaults"]["tax"] == Decimal("1.1")
+    in_cad = ShopifyRules(taxes="send", money="presentment")
+    assert sent(body, rules=in_cad)["saleDefaults"]["tax"] == Decimal("1.51")
+    assert "/current_total_tax" in noted(body)
+    assert not {"/total_tax", "/current_total_tax"} & noted(order(current_total_tax="0.00"))
+
+
+@pytest.mark.parametrize("discounts", ["gross", "net"])
+def test_a_real_order_of_which_units_were_refunded_comes_to_what_it_costs_now(discounts: Any) -> None:
+    given = json.loads(fixture("shopify/appjs-updated-authorized.json"))
+    sale = sent(json.dumps(given).encode(), rules=ShopifyRules(discounts=discounts, taxes="send"))
+    lines = sum(item["price"] * item["quantity"] for item in sale["lineItems"])
+    shipping = sum(item["price"] for item in sale.get("shipping", ()))
+    defaults = sale["saleDefaults"]
+    assert lines + shipping + defaults["tax"] - defaults.get("discounts", 0) == Decimal(given["current_total_price"])
+
+
 def test_lines_with_one_id_are_refused() -> None:
     assert list(refused(line(1, id=11))) == ["/line_items/1/id"]
 

@@ -136,7 +136,7 @@ def _notes(mapping: _Mapping) -> str | None:
 
 
 def _discounts(mapping: _Mapping, allocated: Decimal) -> Decimal:
-    """What is taken off the sum of the prices sent.
+    """What is taken off the sum of the prices sent; ``allocated``: what of the discounts is not to be taken off it.
 
     ``discount_amount`` and ``coupon_discount`` do not contain each other: the specification's order 218 comes to
     67.84 + 12.00 - 5.00 - 5.00 = 69.84.
@@ -145,8 +145,7 @@ def _discounts(mapping: _Mapping, allocated: Decimal) -> Decimal:
     total = _NOTHING
     for name in ("discount_amount", "coupon_discount"):
         total = ARITHMETIC.add(total, mapping.optional(f"/order/{name}", getattr(order, name)))
-    if rules.discounts == "net":
-        total = max(_NOTHING, ARITHMETIC.subtract(total, allocated))
+    total = max(_NOTHING, ARITHMETIC.subtract(total, allocated))
     for name in ("gift_certificate_amount", "store_credit_amount"):
         credit = mapping.optional(f"/order/{name}", getattr(order, name))
         if credit and rules.credits == "discount":
@@ -166,6 +165,9 @@ def _tags(mapping: _Mapping) -> list[str] | None:
 def _note_what_is_left(mapping: _Mapping, products: list[Product]) -> None:
     order, rules = mapping.order, mapping.rules
     losses.tax(mapping, "/order/total_tax", order.total_tax, rules.taxes)
+    refunded = any((whole(product.quantity_refunded) or 0) > 0 for product in products)
+    if refunded and rules.taxes == "send" and losses.is_some(order.total_tax):
+        mapping.note("/order/total_tax", "the order's tax is sent as it is; that of refunded units is not taken off")
     if losses.is_some(order.refunded_amount):
         message = "units that were refunded are taken off; amounts refunded beyond them are not"
         mapping.note("/order/refunded_amount", message)
@@ -281,7 +283,7 @@ def _in_one_line(mapping: _Mapping, given: Address) -> str:
 def _lines(
     mapping: _Mapping, products: list[Product], addresses: list[tuple[int, Address]]
 ) -> tuple[list[dict[str, object]], Decimal]:
-    """The lines, and what their prices already have taken off."""
+    """The lines, and what of the discounts their prices already have taken off, or falls on what is not sent."""
     kept = [(i, product) for i, product in enumerate(products) if not _left_out(mapping, i, product)]
     counted = [(i, product, _quantity(mapping, f"/products/{i}", product)) for i, product in kept]
     present = [entry for entry in counted if entry[2] != 0] if mapping.rules.removed_lines == "omit" else counted
@@ -302,6 +304,10 @@ def _lines(
             _route_by_hand(line, _in_one_line(mapping, address))
         made.append(line)
         allocated = ARITHMETIC.add(allocated, discount)
+    sent = {i for i, *_ in chosen}
+    for i, product in enumerate(products):
+        if i not in sent:
+            allocated = ARITHMETIC.add(allocated, _applied(mapping, f"/products/{i}", product))
     return made, allocated
 
 
@@ -336,7 +342,7 @@ def _quantity(mapping: _Mapping, pointer: str, product: Product) -> int:
 
 def _line(mapping: _Mapping, pointer: str, product: Product, quantity: int) -> tuple[dict[str, object], Decimal]:
     rules, line_id = mapping.rules, whole_id(product.id)
-    price, allocated = _price(mapping, pointer, product)
+    price, allocated = _price(mapping, pointer, product, quantity)
     connected = lines.variant(
         mapping,
         f"{pointer}/variant_id",
@@ -393,19 +399,20 @@ def _pairs(given: object, names: tuple[str, ...], values: tuple[str, ...]) -> li
 # Money
 
 
-def _price(mapping: _Mapping, pointer: str, product: Product) -> tuple[Decimal | None, Decimal]:
-    """The price per unit, and the discount on all units that it has taken off.
+def _price(mapping: _Mapping, pointer: str, product: Product, quantity: int) -> tuple[Decimal | None, Decimal]:
+    """The price per unit, and the discount on all units that it has taken off, or on those that were refunded.
 
     BigCommerce: prices are before discounts; ``applied_discounts`` are what of each falls on all units of the line.
     """
     name = _PRICE[mapping.rules.prices]
     price = mapping.money(f"{pointer}/{name}", getattr(product, name))
     ordered = whole(product.quantity) or 0
-    if price is None or mapping.rules.discounts == "gross" or ordered < 1:
+    net_wanted = mapping.rules.discounts == "net"
+    if price is None or ordered < 1 or not (net_wanted or quantity < ordered):
         return price, _NOTHING
-    off = _NOTHING
-    for n, row in enumerate(rows(product.applied_discounts)):
-        off = ARITHMETIC.add(off, mapping.optional(f"{pointer}/applied_discounts/{n}/amount", row.get("amount")))
+    off = _applied(mapping, pointer, product)
+    if not net_wanted:
+        return price, divided(ARITHMETIC.multiply(off, Decimal(ordered - quantity)), ordered)
     paid = ARITHMETIC.subtract(ARITHMETIC.multiply(price, ordered), off)
     net = divided(paid, ordered)
     if net < 0:
@@ -414,6 +421,14 @@ def _price(mapping: _Mapping, pointer: str, product: Product) -> tuple[Decimal |
     if ARITHMETIC.multiply(net, ordered) != paid:
         mapping.note(f"{pointer}/{name}", "the price after discounts is no round number and is rounded to 6 decimals")
     return net, off
+
+
+def _applied(mapping: _Mapping, pointer: str, product: Product) -> Decimal:
+    """What of the order's discounts falls on all units of a line."""
+    off = _NOTHING
+    for n, row in enumerate(rows(product.applied_discounts)):
+        off = ARITHMETIC.add(off, mapping.optional(f"{pointer}/applied_discounts/{n}/amount", row.get("amount")))
+    return off
 
 
 def _shipping(mapping: _Mapping) -> list[dict[str, object]]:

@@ -125,8 +125,9 @@ def _sale_defaults(mapping: _Mapping, discounts: Decimal) -> dict[str, object]:
         **_address("billing", order.billing_address, mapping),
         **_address("shipping", order.shipping_address, mapping),
     }
-    if mapping.rules.taxes == "send" and order.total_tax is not None:
-        defaults["tax"] = _amount(mapping, "/total_tax", order.total_tax, order.total_tax_set)
+    name, tax = _tax(order)
+    if mapping.rules.taxes == "send" and tax is not None:
+        defaults["tax"] = _amount(mapping, f"/{name}", tax, getattr(order, f"{name}_set"))
         defaults["taxIncluded"] = order.taxes_included is True
         defaults["taxCalculation"] = "custom"
     return {column: value for column, value in defaults.items() if value is not None}
@@ -313,6 +314,12 @@ def _price(mapping: _Mapping, pointer: str, line: Line, quantity: int) -> tuple[
     return net, Decimal(0)
 
 
+def _tax(order: Order) -> tuple[str, object]:
+    """The tax after refunds and edits, like the quantities; orders of older API versions only have what was ordered."""
+    name = "total_tax" if order.current_total_tax is None else "current_total_tax"
+    return name, getattr(order, name)
+
+
 def _unallocated(mapping: _Mapping) -> Decimal:
     """The order's discounts where no line says its share of them, as in API versions before allocations."""
     order = mapping.order
@@ -351,7 +358,8 @@ def _amount(mapping: _Mapping, pointer: str, plain: object, both: msgspec.Raw | 
 def _note_what_is_left(mapping: _Mapping) -> None:
     """Money that has no place in a sale, and goods that have none to go to."""
     order = mapping.order
-    losses.tax(mapping, "/total_tax", order.total_tax, mapping.rules.taxes)
+    name, tax = _tax(order)
+    losses.tax(mapping, f"/{name}", tax, mapping.rules.taxes)
     told = any(note.message.startswith("a tip") for note in mapping.notes)
     sent = mapping.rules.tips == "send" and any(line.tip is not None for line in order.line_items or ())
     if losses.is_some(order.total_tip_received) and not told and not sent:
