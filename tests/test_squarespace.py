@@ -521,3 +521,22 @@ def test_the_tax_that_is_left_to_jetti_is_noted_and_each_line_says_where_it_come
     assert "/taxTotal" in noted(order())
     assert "/taxTotal" not in noted(order(), SquarespaceRules(taxes="send"))
     assert len(mapped(order()).origins) == len(mapped(order()).sale.line_items)
+
+
+@pytest.mark.parametrize(
+    ("total", "changes", "told"),
+    [
+        ("68.12", {}, False),
+        (68.12, {}, False),
+        ("58.12", {}, True),
+        ("65.02", {"priceTaxInterpretation": "INCLUSIVE"}, False),
+        ("68.12", {"shippingLines": []}, False),
+        ("example string", {}, False),
+        (None, {}, False),
+    ],
+)
+def test_a_total_that_is_another_than_that_of_its_parts_is_noted(
+    total: object, changes: dict[str, Any], told: bool
+) -> None:
+    body = order(grandTotal={"value": total, "currency": "USD"}, **changes)
+    assert ("/grandTotal" in noted(body)) is told

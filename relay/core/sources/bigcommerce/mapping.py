@@ -168,6 +168,7 @@ def _note_what_is_left(mapping: _Mapping, products: list[Product]) -> None:
     refunded = any((whole(product.quantity_refunded) or 0) > 0 for product in products)
     if refunded and rules.taxes == "send" and losses.is_some(order.total_tax):
         mapping.note("/order/total_tax", "the order's tax is sent as it is; that of refunded units is not taken off")
+    _note_what_is_missing_from_the_total(mapping, products)
     if losses.is_some(order.refunded_amount):
         message = "units that were refunded are taken off; amounts refunded beyond them are not"
         mapping.note("/order/refunded_amount", message)
@@ -182,6 +183,29 @@ def _note_what_is_left(mapping: _Mapping, products: list[Product]) -> None:
         mapping.note("/order/items_total", f"the order says it has {ordered} items, and {read} were read")
     if rules.surcharges == "leave" and any(cost for *_, cost in _surcharges(mapping)):
         mapping.note("/order", 'handling, wrapping or fees are not sent; surcharges = "shipping" sends them')
+
+
+def _note_what_is_missing_from_the_total(mapping: _Mapping, products: list[Product]) -> None:
+    """Whatever the order's total has and nothing here knows of; of all that was ordered, with or without tax.
+
+    BigCommerce keeps discounts as the store enters its prices, so that without tax they may be more than they take off.
+    """
+    order, prices = mapping.order, mapping.rules.prices
+    said = {"ex_tax": order.total_ex_tax, "inc_tax": order.total_inc_tax}.get(prices)
+    if said in (None, "", {}) or mapping.reasons:
+        return
+    try:
+        parts = [
+            ARITHMETIC.multiply(exact.money(getattr(product, _PRICE[prices])), Decimal(exact.whole(product.quantity)))
+            for product in products
+        ]
+        parts += [cost for _, cost in (*_shipped(mapping), *_surcharges(mapping))]
+        for name in ("discount_amount", "coupon_discount"):
+            parts.append(ARITHMETIC.minus(mapping.optional(f"/order/{name}", getattr(order, name))))
+        currency, perhaps = order.default_currency_code, "the tax of discounts, what an app adds"
+        losses.total(mapping, f"/order/total_{prices}", said, parts, currency, perhaps)
+    except ValueError:
+        return  # a wrong amount has its reason, or is of what is left out
 
 
 # People and places
@@ -433,15 +457,19 @@ def _applied(mapping: _Mapping, pointer: str, product: Product) -> Decimal:
 
 def _shipping(mapping: _Mapping) -> list[dict[str, object]]:
     """A line for each address that goods are shipped to, and one for each surcharge."""
-    made: list[dict[str, object]] = []
-    for i, address in enumerate(mapping.document.shipping_addresses or []):
-        price = mapping.cost(f"/shipping_addresses/{i}", address, "cost")
-        made.append({"name": text(address.shipping_method), "price": price})
-    if not made and (price := mapping.cost("/order", mapping.order, "shipping_cost")):
-        made.append({"price": price})
+    made: list[dict[str, object]] = [{"name": name, "price": price} for name, price in _shipped(mapping)]
     if mapping.rules.surcharges == "shipping":
         made += [{"name": name, "price": cost} for name, cost in _surcharges(mapping) if cost]
     return [{name: value for name, value in line.items() if value is not None} for line in made]
+
+
+def _shipped(mapping: _Mapping) -> list[tuple[str | None, Decimal]]:
+    """How it is shipped to each address, and what that costs."""
+    given = enumerate(mapping.document.shipping_addresses or [])
+    made = [(text(to.shipping_method), mapping.cost(f"/shipping_addresses/{i}", to, "cost")) for i, to in given]
+    if not made and (price := mapping.cost("/order", mapping.order, "shipping_cost")):
+        made.append((None, price))
+    return made
 
 
 def _surcharges(mapping: _Mapping) -> list[tuple[str, Decimal]]:

@@ -24,6 +24,7 @@ from relay.core.sources.shopify.shape import (
     Customer,
     Line,
     Order,
+    ShippingLine,
     opened,
     presentment,
 )
@@ -323,8 +324,7 @@ def _tax(order: Order) -> tuple[str, object]:
 def _unallocated(mapping: _Mapping) -> Decimal:
     """The order's discounts where no line says its share of them, as in API versions before allocations."""
     order = mapping.order
-    shares = [line.discount_allocations for line in (*(order.line_items or ()), *(order.shipping_lines or ()))]
-    if any(shares) or not losses.is_some(order.total_discounts):
+    if _has_shares(order) or not losses.is_some(order.total_discounts):
         return Decimal(0)
     try:
         exact.money(order.total_discounts)
@@ -333,6 +333,10 @@ def _unallocated(mapping: _Mapping) -> Decimal:
         return Decimal(0)
     mapping.note("/total_discounts", "no line says its share of the discounts; their sum is sent for the whole order")
     return _amount(mapping, "/total_discounts", order.total_discounts, order.total_discounts_set) or Decimal(0)
+
+
+def _has_shares(order: Order) -> bool:
+    return any(line.discount_allocations for line in (*(order.line_items or ()), *(order.shipping_lines or ())))
 
 
 def _allocated(mapping: _Mapping, pointer: str, allocations: list[Allocation]) -> Decimal:
@@ -374,6 +378,7 @@ def _note_what_is_left(mapping: _Mapping) -> None:
     if {"gift_card", "shopify_store_credit"} & {name for name in names if isinstance(name, str)}:
         mapping.note("/payment_gateway_names", "paid with a gift card or store credit: a payment, and not sent")
     _note_refunds(mapping)
+    _note_what_is_missing_from_the_total(mapping)
     shipped = any(line.requires_shipping is True for line in order.line_items or ())
     if shipped and order.shipping_address is None:
         losses.address(mapping, "/shipping_address")
@@ -386,6 +391,45 @@ def _note_refunds(mapping: _Mapping) -> None:
     if any(refund.refund_line_items for refund in refunds) and any(line.current_quantity is None for line in given):
         where = "the webhook's API version has no current_quantity"
         mapping.note("/refunds", f"refunded units are not taken off: {where}; take a newer one")
+
+
+def _note_what_is_missing_from_the_total(mapping: _Mapping) -> None:
+    """Whatever the order's total has and nothing here knows of. All in the shop's currency, as things are now.
+
+    Not of what is cancelled, and not where a refund of no line is noted: then the totals are known to differ.
+    """
+    order = mapping.order
+    told = any(note.pointer == f"{mapping.root}/refunds" for note in mapping.notes)
+    if told or order.current_total_price is None or order.cancelled_at not in (UNSET, None, ""):
+        return
+    extra = [order.total_tip_received] if all(line.tip is None for line in order.line_items or ()) else []
+    extra += [_of_shop(order.current_total_duties_set), _of_shop(order.current_total_additional_fees_set)]
+    extra += [] if order.taxes_included is True else [_tax(order)[1]]
+    given = order.line_items or []
+    try:
+        parts = [_costs(line, line.price, _left_of(line), exact.whole(line.quantity)) for line in given]
+        for line in order.shipping_lines or ():
+            if line.is_removed is not True:
+                known = line.discounted_price is not None
+                parts.append(exact.money(line.discounted_price) if known else _costs(line, line.price, 1, 1))
+        if not _has_shares(order) and losses.is_some(order.total_discounts):
+            parts.append(-exact.money(order.total_discounts))
+        parts += [exact.money(amount) for amount in extra if losses.is_some(amount)]
+        perhaps = "the rounding of cash, what an app adds"
+        losses.total(mapping, "/current_total_price", order.current_total_price, parts, order.currency, perhaps)
+    except ValueError:
+        return  # a wrong amount has its reason or its note
+
+
+def _costs(line: Line | ShippingLine, price: object, left: int, ordered: int) -> Decimal:
+    """What the units that are left cost, after their share of the discounts."""
+    off = sum((exact.money(allocation.amount) for allocation in line.discount_allocations or ()), Decimal(0))
+    share = divided(ARITHMETIC.multiply(off, Decimal(left)), ordered) if ordered else Decimal(0)
+    return ARITHMETIC.subtract(ARITHMETIC.multiply(exact.money(price), Decimal(left)), share)
+
+
+def _left_of(line: Line) -> int:
+    return exact.whole(line.quantity if line.current_quantity is None else line.current_quantity)
 
 
 def _of_shop(both: object) -> object:

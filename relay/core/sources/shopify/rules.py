@@ -13,7 +13,7 @@ class ShopifyRules:
     discounts: Literal["gross", "net"] = "gross"
     """``gross``: prices before discounts, the discounts' sum in ``saleDefaults.discounts``; ``net``: prices after."""
     taxes: Literal["leave", "send"] = "leave"
-    """``leave``: Jetti calculates; ``send``: the order's tax, less what is refunded, with ``taxCalculation: custom``."""
+    """``leave``: Jetti calculates; ``send``: the order's tax less what is refunded, with ``taxCalculation: custom``."""
     test_orders: Literal["ignore", "send"] = "ignore"
     """Orders of the test gateway, and the admin's test notification."""
     variant: Literal["id", "sku", "both"] = "id"

@@ -125,6 +125,7 @@ class Order(msgspec.Struct, gc=False):
     taxes_included: Any = None
     total_tax: Any = None
     total_tax_set: msgspec.Raw | UnsetType = UNSET
+    current_total_price: Any = None
     current_total_tax: Any = None
     current_total_tax_set: msgspec.Raw | UnsetType = UNSET
     total_tip_received: Any = None

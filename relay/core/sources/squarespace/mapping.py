@@ -83,9 +83,36 @@ def _payload(mapping: _Mapping) -> dict[str, object]:
         payload["options"] = {"findOrCreateChannelVariant": True}
     tax = order.tax_total
     losses.tax(mapping, "/taxTotal", None if tax is None else tax.value, mapping.rules.taxes)
+    _note_what_is_missing_from_the_total(mapping)
     if mapping.total("/refundedTotal", order.refunded_total):
         mapping.note("/refundedTotal", "refunds are not taken off: Squarespace says how much, but not of which lines")
     return payload
+
+
+def _note_what_is_missing_from_the_total(mapping: _Mapping) -> None:
+    """Whatever the order's total has and nothing here knows of."""
+    order, grand = mapping.order, mapping.order.grand_total
+    if grand is None or grand.value is None:
+        return
+    try:
+        parts = [
+            ARITHMETIC.multiply(exact.money(line.unit_price_paid.value), Decimal(exact.whole(line.quantity)))
+            for line in order.line_items or ()
+            if line.unit_price_paid is not None
+        ]
+        parts += [_NOTHING if amount is None else exact.money(amount) for amount in _shipping_costs(order)]
+        if order.tax_total is not None and order.price_tax_interpretation != "INCLUSIVE":
+            parts.append(exact.money(order.tax_total.value))
+        parts.append(ARITHMETIC.minus(_discounts(mapping)))
+        losses.total(mapping, "/grandTotal", grand.value, parts, grand.currency, "a gift card, a charge of its own")
+    except ValueError:
+        return  # a wrong amount has its reason
+
+
+def _shipping_costs(order: Order) -> list[object]:
+    if order.shipping_lines:
+        return [None if line.amount is None else line.amount.value for line in order.shipping_lines]
+    return [None if order.shipping_total is None else order.shipping_total.value]
 
 
 # The order

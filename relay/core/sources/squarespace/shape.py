@@ -82,6 +82,7 @@ class Order(msgspec.Struct, gc=False, rename="camel"):
     shipping_total: Money | None = None
     refunded_total: Money | None = None
     tax_total: Money | None = None
+    grand_total: Money | None = None
     form_submission: Any = None
     internal_notes: Any = None
 
