@@ -888,3 +888,33 @@ def test_refunds_taxes_and_goods_with_nowhere_to_go_are_noted() -> None:
     assert "/payload/data/shipping_address" in noted(order(shipping_address=None))
     assert "/payload/data/meta/display_price/tax" not in noted(order(), ElasticPathRules(taxes="send"))
     assert len(mapped(order()).origins) == len(mapped(order()).sale.line_items)
+
+
+@pytest.mark.parametrize(
+    ("total", "changes", "told"),
+    [
+        ({"amount": 6214, "currency": "CAD"}, {}, False),
+        ({"amount": 5214, "currency": "CAD"}, {}, True),
+        ({"amount": 5904, "currency": "CAD"}, {"includes_tax": True}, False),
+        ({"amount": "x", "currency": "CAD"}, {}, False),
+        ({"amount": None}, {}, False),
+        (None, {}, False),
+    ],
+)
+@pytest.mark.parametrize("discounts", ["gross", "net"])
+@pytest.mark.parametrize("shipping_skus", [(), ("SHIP-EXPRESS",)])
+def test_a_total_that_is_another_than_that_of_its_parts_is_noted(
+    total: object, changes: dict[str, Any], told: bool, discounts: Any, shipping_skus: tuple[str, ...]
+) -> None:
+    given = json.loads(event())
+    items = [item | {"unit_price": item["unit_price"] | changes} for item in ITEMS]
+    given["payload"]["included"]["items"] = items
+    given["payload"]["data"]["meta"]["display_price"]["with_tax"] = total
+    rules = ElasticPathRules(discounts=discounts, shipping_skus=shipping_skus)
+    assert ("/payload/data/meta/display_price/with_tax" in noted(json.dumps(given).encode(), rules)) is told
+
+
+def test_a_tax_that_is_left_to_jetti_refuses_no_order_whatever_it_is() -> None:
+    given = json.loads(event())
+    given["payload"]["data"]["meta"]["display_price"]["tax"] = {"amount": "example string", "currency": "CAD"}
+    assert "/payload/data/meta/display_price/tax" in noted(json.dumps(given).encode())

@@ -134,8 +134,11 @@ def _payload(mapping: _Mapping) -> dict[str, object]:
         "lineItems": items,
         "saleDefaults": _sale_defaults(mapping, discounts, _tax_included(mapping, sorted_out.goods)),
     }
-    if shipping := _shipping(mapping, sorted_out.shipping):
+    shipping = _shipping(mapping, sorted_out.shipping)
+    if shipping:
         payload["shipping"] = shipping
+    if not mapping.reasons:
+        _note_what_is_missing_from_the_total(mapping, items, shipping, discounts)
     if lines.find_or_create(mapping, _ITEMS, rules, items):
         payload["options"] = {"findOrCreateChannelVariant": True}
     _note_what_is_left(mapping)
@@ -149,6 +152,29 @@ def _note_what_is_left(mapping: _Mapping) -> None:
         mapping.note("/data/payment", "refunds are not taken off: the event says neither how much nor of which items")
     if order.shipping_address is None:
         losses.address(mapping, "/data/shipping_address")
+
+
+def _note_what_is_missing_from_the_total(
+    mapping: _Mapping, items: list[dict[str, object]], shipping: list[dict[str, object]], discounts: Decimal
+) -> None:
+    """Whatever the order's total has and nothing here knows of. Not where only some of the prices contain their tax."""
+    said, pointer = mapping.prices.with_tax, "/data/meta/display_price/with_tax"
+    with_tax = {item.unit_price.includes_tax is True for item in mapping.items if item.unit_price is not None}
+    if said is None or said.amount is None or len(with_tax) != 1:
+        return
+    currency = (text(said.currency) or "").upper()
+    try:
+        exponent, tax = amounts.decimals(currency, mapping.rules.currency_decimals), mapping.prices.tax
+        parts = [
+            ARITHMETIC.multiply(exact.money(item["price"]), Decimal(exact.whole(item["quantity"]))) for item in items
+        ]
+        parts += [exact.money(line["price"]) for line in shipping]
+        if with_tax == {False} and tax is not None and tax.amount is not None:
+            parts.append(abs(amounts.major(tax.amount, exponent)))
+        whole = amounts.major(said.amount, exponent)
+        losses.total(mapping, pointer, whole, [*parts, ARITHMETIC.minus(discounts)], currency, "a charge of its own")
+    except (ValueError, KeyError):
+        return  # without a total there is nothing to compare
 
 
 # The order

@@ -117,6 +117,7 @@ class Person(msgspec.Struct, gc=False):
 class Prices(msgspec.Struct, gc=False):
     """An order's sums. ``discount`` is negative and has all discounts in it; ``shipping`` is of shipping groups."""
 
+    with_tax: Money | None = None
     tax: Money | None = None
     discount: Money | None = None
     shipping: Money | None = None
