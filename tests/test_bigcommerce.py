@@ -972,3 +972,47 @@ def test_a_total_that_is_another_than_that_of_its_parts_is_noted(
 def test_of_what_is_left_out_the_total_is_not_told_again() -> None:
     body = order(total_ex_tax="40.4900")
     assert "/order/total_ex_tax" not in noted(body, BigCommerceRules(digital="drop", surcharges="leave"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "prices", "told"),
+    [
+        ({"total_ex_tax": "40.4900"}, "ex_tax", False),
+        ({"total_ex_tax": "30.4900"}, "ex_tax", True),
+        ({"total_ex_tax": "30.4900"}, "base", False),
+        ({"total_ex_tax": "42.4900", "handling_cost_ex_tax": "2.0000"}, "ex_tax", False),
+        ({"total_ex_tax": "example string"}, "ex_tax", False),
+        ({"total_ex_tax": None}, "ex_tax", False),
+    ],
+)
+def test_a_total_that_is_another_than_that_of_its_parts_is_noted(
+    changes: dict[str, Any], prices: Any, told: bool
+) -> None:
+    assert ("/order/total_ex_tax" in noted(order(**changes), BigCommerceRules(prices=prices))) is told
+
+
+def test_of_what_is_left_out_the_total_is_not_told_again() -> None:
+    body = order(total_ex_tax="40.4900")
+    assert "/order/total_ex_tax" not in noted(body, BigCommerceRules(digital="drop", surcharges="leave"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "prices", "told"),
+    [
+        ({"total_ex_tax": "40.4900"}, "ex_tax", False),
+        ({"total_ex_tax": "30.4900"}, "ex_tax", True),
+        ({"total_ex_tax": "30.4900"}, "base", False),
+        ({"total_ex_tax": "42.4900", "handling_cost_ex_tax": "2.0000"}, "ex_tax", False),
+        ({"total_ex_tax": "example string"}, "ex_tax", False),
+        ({"total_ex_tax": None}, "ex_tax", False),
+    ],
+)
+def test_a_total_that_is_another_than_that_of_its_parts_is_noted(
+    changes: dict[str, Any], prices: Any, told: bool
+) -> None:
+    assert ("/order/total_ex_tax" in noted(order(**changes), BigCommerceRules(prices=prices))) is told
+
+
+def test_of_what_is_left_out_the_total_is_not_told_again() -> None:
+    body = order(total_ex_tax="40.4900")
+    assert "/order/total_ex_tax" not in noted(body, BigCommerceRules(digital="drop", surcharges="leave"))

@@ -1076,3 +1076,63 @@ def test_a_discount_on_shipping_that_the_price_does_not_have_is_noted(taken_off:
     shipping = [dict(ORDER["shipping_lines"][0]) | taken_off]
     body = order(shipping_lines=shipping, current_total_price="64.64")
     assert ("/current_total_price" in noted(body)) is told
+
+
+@pytest.mark.parametrize(
+    ("total", "changes", "told"),
+    [
+        ("64.64", {}, False),
+        ("64.60", {}, False),
+        ("54.64", {}, True),
+        ("74.64", {}, True),
+        ("54.64", {"cancelled_at": "2026-11-21T05:10:00Z"}, False),
+        ("54.64", {"refunds": [{"order_adjustments": [{"amount": "-10.00"}]}]}, False),
+        ("66.64", {"total_tip_received": "2.00"}, False),
+        ("61.54", {"taxes_included": True}, False),
+        ("example string", {}, False),
+        (None, {}, False),
+    ],
+)
+def test_a_total_that_is_another_than_that_of_its_parts_is_noted(
+    total: object, changes: dict[str, Any], told: bool
+) -> None:
+    assert ("/current_total_price" in noted(order(current_total_price=total, **changes))) is told
+
+
+@pytest.mark.parametrize(
+    ("taken_off", "told"), [({"discounted_price": "7.50"}, False), ({"discounted_price": "10.00"}, True)]
+)
+def test_a_discount_on_shipping_that_the_price_does_not_have_is_noted(taken_off: dict[str, Any], told: bool) -> None:
+    shipping = [dict(ORDER["shipping_lines"][0]) | taken_off]
+    body = order(shipping_lines=shipping, current_total_price="64.64")
+    assert ("/current_total_price" in noted(body)) is told
+
+
+@pytest.mark.parametrize(
+    ("total", "changes", "told"),
+    [
+        ("64.64", {}, False),
+        ("64.60", {}, False),
+        ("54.64", {}, True),
+        ("74.64", {}, True),
+        ("54.64", {"cancelled_at": "2026-11-21T05:10:00Z"}, False),
+        ("54.64", {"refunds": [{"order_adjustments": [{"amount": "-10.00"}]}]}, False),
+        ("66.64", {"total_tip_received": "2.00"}, False),
+        ("61.54", {"taxes_included": True}, False),
+        ("example string", {}, False),
+        (None, {}, False),
+    ],
+)
+def test_a_total_that_is_another_than_that_of_its_parts_is_noted(
+    total: object, changes: dict[str, Any], told: bool
+) -> None:
+    assert ("/current_total_price" in noted(order(current_total_price=total, **changes))) is told
+
+
+@pytest.mark.parametrize(
+    ("taken_off", "told"), [({"discounted_price": "7.50"}, False), ({"discounted_price": "10.00"}, True)]
+)
+def test_a_discount_on_shipping_that_the_price_does_not_have_is_noted(taken_off: dict[str, Any], told: bool) -> None:
+    shipping = [dict(ORDER["shipping_lines"][0]) | taken_off]
+    body = order(shipping_lines=shipping, current_total_price="64.64")
+    assert ("/current_total_price" in noted(body)) is told

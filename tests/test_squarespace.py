@@ -559,3 +559,41 @@ def test_a_total_that_is_another_than_that_of_its_parts_is_noted(
 ) -> None:
     body = order(grandTotal={"value": total, "currency": "USD"}, **changes)
     assert ("/grandTotal" in noted(body)) is told
+
+
+@pytest.mark.parametrize(
+    ("total", "changes", "told"),
+    [
+        ("68.12", {}, False),
+        (68.12, {}, False),
+        ("58.12", {}, True),
+        ("65.02", {"priceTaxInterpretation": "INCLUSIVE"}, False),
+        ("68.12", {"shippingLines": []}, False),
+        ("example string", {}, False),
+        (None, {}, False),
+    ],
+)
+def test_a_total_that_is_another_than_that_of_its_parts_is_noted(
+    total: object, changes: dict[str, Any], told: bool
+) -> None:
+    body = order(grandTotal={"value": total, "currency": "USD"}, **changes)
+    assert ("/grandTotal" in noted(body)) is told
+
+
+@pytest.mark.parametrize(
+    ("total", "changes", "told"),
+    [
+        ("68.12", {}, False),
+        (68.12, {}, False),
+        ("58.12", {}, True),
+        ("65.02", {"priceTaxInterpretation": "INCLUSIVE"}, False),
+        ("68.12", {"shippingLines": []}, False),
+        ("example string", {}, False),
+        (None, {}, False),
+    ],
+)
+def test_a_total_that_is_another_than_that_of_its_parts_is_noted(
+    total: object, changes: dict[str, Any], told: bool
+) -> None:
+    body = order(grandTotal={"value": total, "currency": "USD"}, **changes)
+    assert ("/grandTotal" in noted(body)) is told
