@@ -40,7 +40,8 @@ class Splitting:
 
     ids: Ids = "line"
     """What a unit's id begins with. ``sku``: of lines that share a SKU only the first has it, the others have the line
-    id, so a second one that is later put in front of it takes its ids over; and a SKU that is changed in the shop changes the ids of orders that were sent."""
+    id, so that a second one that is put in front of it later takes its ids over; and a SKU that is changed in the shop
+    changes the ids of orders that were sent."""
     removed_units: RemovedUnits = "zero"
     """Units that are no more: sent with quantity 0, or left out."""
     per_unit_properties: bool = False
