@@ -12,6 +12,7 @@ from relay.app import api_of, open_store
 from relay.config import Channel, Settings, registered
 from relay.config.kinds.bigcommerce import BigCommerceStorefront
 from relay.config.kinds.thin import ThinStorefront
+from relay.config.values import is_loopback
 from relay.core.comparison import Difference
 from relay.core.pressure import of_disk
 from relay.samples import Tried, tried
@@ -111,6 +112,15 @@ def _placeholders(settings: Settings) -> list[Finding]:
     return [Finding(key, False, said) for key in settings.placeholders()]
 
 
+def _at(key: str, url: str, error: Exception) -> str:
+    """Where nobody answers, why, and what to look at."""
+    said = getattr(error, "os_error", error)
+    why = getattr(said, "strerror", None) or str(said) or type(said).__name__
+    local = is_loopback(urlsplit(url).hostname or "")
+    remedy = "is it running?" if local else "look at the network, the proxy's and the firewall's rules"
+    return f" at {url}: {why}. Check {key}; {remedy}"
+
+
 async def _channel(name: str, channel: Channel, settings: Settings) -> Finding:
     what = f"channels.{name}"
     tries_token = channel.token is not None and (channel.mode == "sync" or name not in settings.cancelling)
@@ -121,7 +131,8 @@ async def _channel(name: str, channel: Channel, settings: Settings) -> Finding:
             async with client.head(channel.async_url, allow_redirects=False):
                 return _reached(what, channel)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        return Finding(what, False, f"Jetti cannot be reached: {str(error) or type(error).__name__}")
+        key, url = ("api_url", channel.api_url) if tries_token else ("async_url", channel.async_url)
+        return Finding(what, False, f"Jetti cannot be reached{_at(key, url, error)}")
 
 
 async def _cancelling(name: str, channel: Channel) -> Finding:
@@ -139,7 +150,7 @@ async def _cancelling(name: str, channel: Channel) -> Finding:
         ):
             status, body = response.status, await response.content.read(_LOOKED_MAX)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        return Finding(what, False, f"Jetti's API cannot be reached: {str(error) or type(error).__name__}")
+        return Finding(what, False, f"Jetti's API cannot be reached{_at('api_url', address, error)}")
     if status == 200 and body.strip() == b"[]":
         return Finding(
             what, True, f"{address} takes the token for look-ups; cancelling is only tried by a cancellation"
@@ -176,7 +187,7 @@ async def _api(name: str, storefront: ThinStorefront) -> Finding:
         ):
             status = response.status
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        return Finding(what, False, f"the storefront's API cannot be reached: {str(error) or type(error).__name__}")
+        return Finding(what, False, f"the storefront's API cannot be reached{_at('api_url', api.url, error)}")
     if status == 401:
         return Finding(what, False, f"{url} refuses api_token (401): get a new one that may read orders")
     if status < 300:
