@@ -158,6 +158,7 @@ async def test_send_hands_a_relay_webhooks_and_sales_and_says_what_became_of_the
         (("large.json", "--storefront", "shop", "--to", NOWHERE), 1, "larger than public.body_max_bytes"),
         (("order.json", "--storefront", "shop", "--to", NOWHERE), 1, "no relay answers at http://127.0.0.1:9/webhooks/shop"),
         (("order.json", "--storefront", "till", "--to", "http://relay.example"), 1, "use https://"),
+        (("order.json", "--storefront", "till", "--topic", "x", "--to", NOWHERE), 1, "leave --topic out"),
     ],
 )  # fmt: skip
 async def test_send_says_what_is_wrong(words: tuple[str, ...], code: int, said: str, tmp_path: Path) -> None:
@@ -166,3 +167,10 @@ async def test_send_says_what_is_wrong(words: tuple[str, ...], code: int, said: 
     config = written(tmp_path, tables_for(NOWHERE, tmp_path, public={"body_max_bytes": 1024}))
     found, text = await sent(config, *words)
     assert (found, said in " ".join(text.replace("│", " ").split())) == (code, True), text
+
+
+async def test_a_topic_that_goes_nowhere_is_refused(tmp_path: Path) -> None:
+    order = as_file(tmp_path, "order.json", b"{}")
+    config = written(tmp_path, tables_for(NOWHERE, tmp_path, storefronts={"shop": {"channel": "main", **HMAC}}))
+    code, said = await sent(config, order, "--topic", "orders/create", "--to", NOWHERE)
+    assert (code, 'kind = "hmac" has no header for a topic here: leave --topic out' in said) == (1, True), said

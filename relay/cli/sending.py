@@ -25,6 +25,7 @@ _TIMEOUT_S = 30
 _LINES = frozenset((".ndjson", ".jsonl"))
 _DIRECT = build_opener(ProxyHandler({}))
 """No proxy: the secret of a native storefront is none of its business."""
+_NO_TOPIC = 'kind = "{kind}" has no header for a topic here: leave --topic out'
 Answers = list[dict[str, Any]]
 
 
@@ -61,6 +62,8 @@ def send(
     if isinstance(table, NativeStorefront):
         if urlsplit(base).scheme == "http" and not is_loopback(urlsplit(base).hostname or ""):
             fail(f"{base} would show the storefront's token to everyone on the way: use https://")
+        if topic:
+            fail(_NO_TOPIC.format(kind=table.kind))
         path, headers = "/orders", _as_caller(table, file, webhook_id)
     else:
         path, headers = f"/webhooks/{name}", _as_signer(table, body, topic, webhook_id)
@@ -95,6 +98,8 @@ def _as_signer(table: Storefront, body: bytes, topic: str, webhook_id: str | Non
         fail(f'kind = "{kind.name}" can only read signatures and makes none: let the storefront itself send a webhook')
     given = webhook_id or f"send_{secrets.token_hex(8)}"
     headers: Mapping[str, str] = signed(body, topic=topic, webhook_id=given, now=SystemClock().now())
+    if topic and topic not in headers.values():
+        fail(_NO_TOPIC.format(kind=kind.name))
     return {**headers, "Content-Type": "application/json"}
 
 
