@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -604,7 +605,24 @@ async def test_check_says_that_an_api_cannot_be_reached(tmp_path: Path) -> None:
         (found,) = [finding for finding in await examine(settings, tmp_path) if finding.what == "storefronts.shop"]
 
     assert not found.ok
-    assert "cannot be reached" in found.said
+    assert found.said.startswith("the storefront's API cannot be reached at http://127.0.0.1:1: Connect call failed")
+    assert found.said.endswith(". Check api_url; is it running?")
+
+
+async def test_the_commands_show_a_fetched_order_whole_and_count_it_where_it_is_delivered(tmp_path: Path) -> None:
+    async with stage(tmp_path) as at:
+        at.put(1, 1)
+        await at.hook(1)
+        await at.rests(1, State.SENT)
+        timeline, state = [
+            await command(*words, "--url", at.relay.private_url, folder=tmp_path)
+            for words in (("order", at.external_id(1)), ("status",))
+        ]
+
+    assert re.search(r" 1  store/order/\w+ +1  ", timeline.out), timeline.out
+    of_main, of_fetch = state.out.split("fetch:shop (fetch)")
+    assert re.search(r"^  delivered +1 order$", of_main, re.MULTILINE), state.out
+    assert "delivered" not in of_fetch
 
 
 async def test_a_halted_fetch_names_the_storefronts_token(tmp_path: Path) -> None:

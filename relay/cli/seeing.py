@@ -122,7 +122,8 @@ def _print_channel(name: str, channel: dict[str, Any], now: str, files: frozense
 
 def _pace(channel: dict[str, Any]) -> str:
     rate, configured = channel["rate"], channel["configured_rate"]
-    words = f"{rate:g} requests/s" if rate >= configured else f"{rate:g} of {configured:g} requests/s"
+    requests = "request" if configured == 1 else "requests"
+    words = f"{rate:g} {requests}/s" if rate >= configured else f"{rate:g} of {configured:g} {requests}/s"
     return f"{words}, {channel['in_flight']} in flight"
 
 

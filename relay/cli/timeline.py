@@ -15,6 +15,8 @@ from relay.core import instant
 from relay.core.sources import moment
 
 _ATTEMPTS_SHOWN = 3
+_TOPIC_WIDTH = 19
+"""As wide as ``store/order/created``: narrower only where all topics are."""
 _STANDS = {
     None: "is not configured", "open": "is not sent to, its circuit is open", "resting": "rests after a throttle",
     "paused": "is paused", "halted": "is halted",
@@ -79,7 +81,8 @@ def _table_of(timeline: dict[str, Any]) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("when (UTC)", no_wrap=True, min_width=14)
     table.add_column("event", justify="right", no_wrap=True)
-    table.add_column("what", overflow="fold", max_width=19)
+    topics = max((len(event["topic"]) for event in timeline["events"]), default=0)
+    table.add_column("what", overflow="fold", min_width=min(topics, _TOPIC_WIDTH), max_width=_TOPIC_WIDTH)
     table.add_column("rev", justify="right", no_wrap=True, min_width=3)
     table.add_column("came to", overflow="fold", max_width=13)
     table.add_column("why", overflow="fold")

@@ -54,7 +54,8 @@ def of_order(order: Order, channel_state: str | None = SENDING) -> Place:
         cause = order.cause.message  # by whom, and why
     match order.state:
         case State.SENT:
-            return Place("delivered", f"Jetti has revision {order.delivered_revision}")
+            cancelled = ", and has cancelled it" if is_cancelling(order.channel) else ""
+            return Place("delivered", f"Jetti has revision {order.delivered_revision}{cancelled}")
         case State.WAITING:
             last = f"; last: {cause}" if cause else ""
             words = f"{_to_be(order.channel)}due since {instant.iso(order.due_at)} in lane {order.lane}{last}"
