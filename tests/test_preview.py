@@ -498,6 +498,18 @@ async def test_preview_says_of_a_ping_that_it_is_kept_nowhere(tmp_path: Path) ->
     assert "same as" not in said.out
 
 
+async def test_the_preview_of_a_cancellation_that_is_left_unsent_says_what_becomes_of_an_order_that_jetti_has(
+    tmp_path: Path,
+) -> None:
+    folder_with(tmp_path, shop={**SHOP, "cancelled_unsent": "leave"})
+    cancelled = json.loads(sample("shopify-order.json")) | {"cancelled_at": "2026-11-21T18:50:00Z"}
+    (tmp_path / "order.json").write_text(json.dumps(cancelled))
+    said = await command("preview", "order.json", "--topic", "orders/cancelled", folder=tmp_path)
+
+    assert "ignored: kept, and not sent\n  why: cancelled before anything of it" in said.out
+    assert "but of an order that Jetti has, or may have, the cancellation goes on to Jetti" in said.out
+
+
 async def test_preview_as_json_is_what_the_api_answers(tmp_path: Path) -> None:
     folder_with(tmp_path)
     said = await command("preview", "shopify-order.json", "--json", folder=tmp_path)

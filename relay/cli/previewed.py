@@ -94,6 +94,13 @@ def _print_fate(found: dict[str, Any]) -> None:
             before="  but ",
             hanging=4,
         )
+    if event.get("is") == "cancel" and disposition == "ignored":
+        say(
+            out,
+            "of an order that Jetti has, or may have, the cancellation goes on to Jetti",
+            before="  but ",
+            hanging=4,
+        )
     for request in found["requests"]:
         query = "&".join(f"{name}={value}" for name, value in request["query"].items())
         say(out, f"{request['path']}{query and f'?{query}'}, and what follows from it", before="  GET ", hanging=6)

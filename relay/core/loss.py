@@ -2,7 +2,8 @@
 
 This is found by trying, and so holds for every kind of storefront, also those of other packages: values are changed,
 and what comes of the changed document is compared. A value that only decides (whether an order is wanted, which state
-of it is newer) is looked at, and so not lost. Nulls and empty values are not told, because nothing is lost with them.
+of it is newer) is looked at, and so not lost, unless nothing but certain other words would decide otherwise. Nulls and
+empty values are not told, because nothing is lost with them.
 
 Trying costs, so it is bounded: values in the same place of different list elements are changed together, and then
 halved where they make a difference, as far as the bounds go. Places that are beyond them as a whole are judged by

@@ -60,7 +60,9 @@ _ALLOWANCE = "X-Rate-Limit-Time-Reset-Ms"
 _CREDENTIAL_MAX_CHARACTERS = 8_192
 
 _NO_ID = Reason("/data/id", "expected the order's id, a positive whole number")
-_NO_ORDER = Reason("/order/id", "what was fetched is no order: check the storefront's api_url")
+_NO_ORDER = Reason(
+    "/order/id", 'what was fetched is no order: check the storefront\'s api_url; a file for preview has it in "order"'
+)
 
 
 class _Data(msgspec.Struct, gc=False):
