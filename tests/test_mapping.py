@@ -73,6 +73,20 @@ def test_a_shape_is_put_on_what_the_source_made_and_its_notes_are_told() -> None
     assert [note.pointer for note in found.notes] == ["/saleDefaults/reference"]
 
 
+def test_a_line_that_jetti_could_not_connect_is_noted_unless_the_option_is_set() -> None:
+    by_sku = [{"externalId": "1", "quantity": 1, "price": 1, "variant": {"sku": "MUG"}}]
+    body = manual_sale(1, lineItems=by_sku, options={})
+    (note,) = made(Maker(Source()), body).notes
+    assert (note.pointer, "find_or_create_channel_variant" in note.message) == ("/lineItems", True)
+    by_id = [{**by_sku[0], "variant": {"sku": "MUG", "externalId": "v1"}}]
+    assert made(Maker(Source()), manual_sale(1, lineItems=by_id, options={})).notes == ()
+    assert (
+        made(Maker(Source()), manual_sale(1, lineItems=by_sku, options={"findOrCreateChannelVariant": True})).notes
+        == ()
+    )
+    assert made(maker(find_or_create_channel_variant=True), body).notes == ()
+
+
 def overriding(table: dict[str, Any], **keys: Any) -> Maker:
     return Maker(Source(), override=compile_override(table), **keys)
 

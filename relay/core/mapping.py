@@ -12,6 +12,8 @@ from relay.core.sale import PropertyStyle, Reason, Sale, cancelled, encode, has_
 from relay.core.shaping import PLAIN, Shape, Shaped, shape, units_in
 from relay.core.sources import Mapped, Source, Unmappable
 
+_FIND_OR_CREATE = "find_or_create_channel_variant"
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -120,7 +122,18 @@ class Maker:
     def _made(self, shaped: Shaped, mapped: Mapped, channel: str) -> Made:
         encoded = encode(shaped.sale, property_style=self.property_style)
         digest = blake2b(channel.encode() + b"\0" + encoded, digest_size=16).digest()
-        return Made(encoded, digest, mapped.notes + shaped.notes)
+        notes = mapped.notes + shaped.notes
+        return Made(encoded, digest, notes + _unconnected(shaped.sale, notes))
+
+
+def _unconnected(sale: Sale, notes: tuple[Reason, ...]) -> tuple[Reason, ...]:
+    """Jetti's documentation: ``findOrCreateChannelVariant`` is required to connect by SKU."""
+    if sale.options.find_or_create_channel_variant or any(_FIND_OR_CREATE in note.message for note in notes):
+        return ()
+    connecting = (line.variant for line in sale.line_items)
+    if all(variant is None or variant.external_id is not None or not variant.sku for variant in connecting):
+        return ()
+    return (Reason("/lineItems", f"connecting lines by SKU needs {_FIND_OR_CREATE} = true at Jetti"),)
 
 
 def _may_be_there(order: Order) -> bool:
