@@ -172,6 +172,19 @@ async def test_a_sale_that_is_not_there_yet_is_tried_again_and_says_nothing_bad_
     assert down.probed(NOT_YET, now=NOW, policy=policy).circuit is Circuit.CLOSED
 
 
+async def test_who_looked_at_it_before_it_went_on_to_be_cancelled_does_not_send_it_elsewhere(store: Store) -> None:
+    """The inspector finds "unchanged" what the dispatcher found "unchanged" a moment before."""
+    receipt = await accept(store, upsert("1", version=at(1)))
+    await settled(store, receipt)
+    await accept(store, cancel("1", version=at(2)))
+    looked = await store.look(id_of(receipt))
+    assert looked is not None
+    assert where((await settled(store, receipt, UNCHANGED, after_s=0.0)).order) == (CANCEL, State.WAITING, 2)
+    late = replace(settlement(looked, UNCHANGED), cancel_after_s=0.0)
+    assert await store.settle(late) is None
+    assert where(await now_of(store, receipt)) == (CANCEL, State.WAITING, 2)
+
+
 # -- what was certainly never sent -------------------------------------------------------------------------------------
 
 LEAVING = Maker(Native(), calls_off=True, leaves_cancelled=True)
@@ -190,7 +203,7 @@ def test_only_what_jetti_certainly_has_nothing_of_is_left_unsent() -> None:
 
 
 async def test_a_new_order_is_certainly_unsent_until_a_request_for_it_may_have_left_something(store: Store) -> None:
-    receipt = await accept(store, upsert("1"))
+    receipt = await accept(store, upsert("1", created_at=at(-1)))
     assert (await now_of(store, receipt)).certainly_unsent
     await settled(store, receipt, CHANNEL_WRONG)
     assert (await now_of(store, receipt)).certainly_unsent
@@ -202,7 +215,8 @@ async def test_a_new_order_is_certainly_unsent_until_a_request_for_it_may_have_l
 async def test_what_was_waiting_when_the_process_died_may_have_been_in_flight(tmp_path: Path) -> None:
     path = tmp_path / "relay.db"
     first = await SqliteStore.open(path)
-    receipt = await accept(first, upsert("1"))
+    receipt = await accept(first, upsert("1", created_at=at(-1)))
+    assert (await now_of(first, receipt)).certainly_unsent
     await first.close()
     again = await SqliteStore.open(path)
     try:

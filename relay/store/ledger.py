@@ -520,7 +520,8 @@ def _may_settle(order: Order, settlement: Settlement) -> bool:
     seen = (settlement.after.revision, settlement.after.attempts, settlement.delivered_digest)
     unmoved = seen == (order.revision, order.attempts, order.delivered_digest)
     overruled = settlement.after.state is State.HELD and order.released_at is not None
-    return order.lease is None and order.state in _UNDER_WAY and unmoved and not overruled
+    elsewhere = rules.is_fetching(order.channel) or rules.is_cancelling(order.channel)  # where nobody looks
+    return order.lease is None and order.state in _UNDER_WAY and unmoved and not overruled and not elsewhere
 
 
 def _place(order: Order) -> Waiting:
