@@ -16,6 +16,7 @@ import pytest
 
 from relay.clock import SystemClock
 from relay.config import ConfigError
+from relay.core import instant
 from relay.core.breaker import Circuit
 from relay.core.delivery import State
 from relay.core.events import AttemptMade, CircuitMoved
@@ -52,6 +53,10 @@ CHANNEL: dict[str, Any] = {
 CALLING: dict[str, Any] = {"shop": {**SHOP, "cancellations": "call"}, "till": {**TILL, "cancellations": "call"}}
 
 
+JUST_NOW = instant.iso(SystemClock().now())
+"""When an order was made of which nobody can have heard before."""
+
+
 class Trade:
     """A shop, a relay that cancels through the API, and Jetti."""
 
@@ -59,10 +64,11 @@ class Trade:
         self.shop, self.relay, self.jetti = shop, relay, jetti
 
     async def place(self, number: int = 1, minute: int = 1) -> None:
-        assert (await self.shop.send(shopify_order(number, minute))).status == 200
+        assert (await self.shop.send(shopify_order(number, minute, created_at=JUST_NOW))).status == 200
 
     async def cancel(self, number: int = 1, minute: int = 2) -> None:
-        body = shopify_order(number, minute, cancelled_at="2026-11-21T12:00:00-05:00", cancel_reason="customer")
+        cancelled = {"cancelled_at": "2026-11-21T12:00:00-05:00", "cancel_reason": "customer"}
+        body = shopify_order(number, minute, created_at=JUST_NOW, **cancelled)
         assert (await self.shop.send(body, topic="orders/cancelled")).status == 200
 
     async def order(self, number: int = 1) -> Order:

@@ -271,7 +271,7 @@ def test_a_newer_event_that_came_while_the_older_one_was_looked_at_is_not_held_w
 
 async def test_an_order_is_held_in_a_store_until_an_event_comes_that_the_rule_is_true_of() -> None:
     store, of = MemoryStore(), maker(PAID)
-    receipt = await accept(store, upsert("1"), body=manual_sale(1, paymentStatus="pending"))
+    receipt = await accept(store, upsert("1", created_at=at(-1)), body=manual_sale(1, paymentStatus="pending"))
     taken = await take(store, receipt)
     found = concluded(of, taken.body, taken.order)
     assert isinstance(found, NotWanted)

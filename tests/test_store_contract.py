@@ -126,7 +126,7 @@ async def places_of(store: Store, order_id: int) -> list[str]:
 
 
 async def test_the_first_event_of_an_order_is_queued_as_its_first_revision(store: Store) -> None:
-    receipt = await accept(store, upsert("1001", version=at(-5), reference="#1001"))
+    receipt = await accept(store, upsert("1001", version=at(-5), reference="#1001", created_at=at(-9)))
     assert (receipt.disposition, receipt.revision) == (Disposition.QUEUED, 1)
     assert receipt.waiting == Waiting(at(-3600), id_of(receipt))
     order = await order_of(store, receipt)
@@ -468,6 +468,35 @@ async def test_what_was_fetched_is_an_event_of_the_order_which_then_waits_for_it
     assert await places_of(store, order.id) == ["superseded", "delivered"]
     assert await store.tally() == {("main", State.SENT, Lane.NEW): 1}
     assert await store.settle(brought(taken, upsert(version=9), now=at(5))) is None, "its lease has ended"
+
+
+async def test_only_of_an_order_that_was_made_just_now_is_it_certain_that_jetti_has_nothing(store: Store) -> None:
+    """An older one may have been delivered and forgotten: left unsent, its cancellation would be lost."""
+    firsts = [
+        (upsert("1", created_at=at(-DAY_S)), True),
+        (upsert("2", created_at=at(-DAY_S - 1)), False),
+        (upsert("3"), False),
+        (cancel("4"), False),
+        (replace(cancel("5"), created_at=at(-5)), False),
+    ]
+    for first, certain in firsts:
+        assert (await order_of(store, await accept(store, first))).certainly_unsent == certain
+    late = arrival(upsert("6", created_at=at(-2 * DAY_S)), new_order_window_s=40 * DAY_S)
+    assert not (await order_of(store, await store.accept(late))).certainly_unsent
+
+
+@pytest.mark.parametrize(
+    ("document", "certain"),
+    [
+        (upsert(created_at=at(-5)), True),
+        (upsert(created_at=at(-2 * DAY_S)), False),
+        (replace(cancel(), created_at=at(-5)), False),
+    ],
+)
+async def test_of_a_fetched_order_its_document_says_whether_jetti_certainly_has_nothing(
+    store: Store, document: Identified, certain: bool
+) -> None:
+    assert (await fetch(store, await announce(store), document, now=at(3))).certainly_unsent == certain
 
 
 async def test_a_fetched_order_that_was_created_long_ago_is_an_update(store: Store) -> None:
@@ -2021,20 +2050,21 @@ class Model:
 
     def accept(
         self, event_id: int, key: str, name: str | None, kind: str, version: int | None, *, channel: str, old: bool,
-        now: Instant,
+        young: bool, now: Instant,
     ) -> tuple[str, int | None, bool]:  # fmt: skip
         """Disposition, revision, and whether the order began to wait where nobody knew of it."""
         if key in self.seen:
             return "duplicate", None, False
         if name is None:
             return ("ignored" if kind == "ping" else "quarantined"), None, False
-        return self.apply(event_id, name, kind, version, channel=channel, old=old, now=now, late=False)
+        return self.apply(event_id, name, kind, version, channel=channel, old=old, young=young, now=now, late=False)
 
     def apply(  # noqa: PLR0911 - the table of the design, 5.1, row by row
         self, event_id: int, name: str, kind: str, version: int | None, *, channel: str, old: bool, now: Instant,
-        late: bool,
+        late: bool, young: bool = False,
     ) -> tuple[str, int | None, bool]:  # fmt: skip
-        """``late``: the event was accepted long ago, and is understood only now."""
+        """``late``: the event was accepted long ago, and is understood only now. ``old`` and ``young``: the order was
+        made long ago, or certainly not."""
         if kind == "fetch":
             return self.announce(name, now)
         whole, cancels = kind != "delete", kind in ("cancel", "delete")
@@ -2042,7 +2072,7 @@ class Model:
         if order is None:
             order = Known(0, channel, "update" if old else "new", "waiting" if whole else "dead", now, version, now)
             order.event_id, order.cancelled = event_id if whole else None, cancels
-            order.placed = now
+            order.placed, order.digest = now, NOTHING_THERE if young and not cancels else None
             order.lane = "replay" if late and whole else order.lane
             order.code = None if whole else "never_seen"
             self.orders[name] = order
@@ -2268,11 +2298,12 @@ class Stores(RuleBasedStateMachine):
 
     def arrive(self, about: Identified, channel: str, body: bytes) -> None:
         name, kind, version, old = self.read(about)
+        young = isinstance(about, Upsert) and about.created_at is not None and not old
         earlier = self.model.seen.get(about.dedupe_key)
         came = arrival(about, channel=channel, received_at=self.now, body=body)
         receipt = self.run(self.store.accept(replace(came, fetch_after_s=FETCH_AFTER_S)))
         disposition, revision, waits = self.model.accept(
-            receipt.event_id, about.dedupe_key, name, kind, version, channel=channel, old=old, now=self.now
+            receipt.event_id, about.dedupe_key, name, kind, version, channel=channel, old=old, young=young, now=self.now
         )
         assert (receipt.disposition, receipt.revision) == (disposition, revision)
         assert receipt.event_id not in self.events_ever, "an id is given once"
@@ -2482,6 +2513,8 @@ class Stores(RuleBasedStateMachine):
             return ("ignored" if kind == "ping" else "quarantined"), order.revision
         order.channel, order.state = "main", "waiting"
         order.due = order.placed = min(self.now, order.placed)
+        if order.event_id is None:
+            order.digest = None  # the document does not say when the order was made
         if version is not None and order.version is not None and version < order.version:
             return "stale", None
         order.version = order.version if version is None else version
@@ -2770,10 +2803,10 @@ class Stores(RuleBasedStateMachine):
     def the_tally_is_the_models(self) -> None:
         tally: dict[tuple[str, str, str], int] = {}
         oldest: dict[tuple[str, str], Instant] = {}
-        for o in self.model.orders.values():
+        for o in sorted(self.model.orders.values(), key=lambda o: (o.place.urgency, o.id), reverse=True):
             tally[o.channel, o.state, o.lane] = tally.get((o.channel, o.state, o.lane), 0) + 1
             if o.state == "waiting":
-                oldest[o.channel, o.lane] = min(oldest.get((o.channel, o.lane), o.due), o.due)
+                oldest[o.channel, o.lane] = o.due  # of the most urgent, which is not the first due where it is fetched
         assert self.run(self.store.tally()) == tally
         assert self.run(self.store.oldest_due()) == oldest
         held = sorted((o.held_since or 0, o.id) for o in self.model.orders.values() if o.state == "held")

@@ -241,6 +241,9 @@ def may_have_left(outcome: Outcome) -> bool:
             assert_never(outcome)
 
 
+_JUST_MADE_S = 86_400.0
+"""An order that is unknown and was made less long ago was not forgotten here: no retention is as short."""
+
 NEVER_SEEN = Reason(
     "",
     "a cancellation that only names its order, and the order was never seen here: if Jetti has it, cancel it there",
@@ -265,7 +268,7 @@ def first(arrival: Arrival, event: Upsert | Cancel | Fetch, *, order_id: int, ev
         event_id=event_id if whole else None,
         cancelled_at=_cancelled_at(None, arrival, event),
         delivered_revision=0,
-        delivered_digest=NOTHING_THERE,
+        delivered_digest=_unknown_at_jetti(arrival, event),
         state=State.WAITING if whole else State.DEAD,
         lane=lane,
         due_at=now,
@@ -408,9 +411,11 @@ def _read(order: Order, arrival: Arrival, event: Upsert | Cancel, event_id: int)
     due_at = min(now, instant.after(order.urgency, starts.seconds(lane)))
     if order.event_id is None and lane is Lane.NEW:
         lane = _first_lane(arrival, event)
+    unknown = order.event_id is None and order.delivered_digest == NOTHING_THERE
     waiting = replace(
         order, channel=arrival.channel, state=State.WAITING, lane=lane, due_at=due_at,
         urgency=starts.urgency(lane, due_at), since=now,
+        delivered_digest=_unknown_at_jetti(arrival, event) if unknown else order.delivered_digest,
     )  # fmt: skip
     if event.version is not None and order.version is not None and versions.is_older(event.version, order.version):
         return Accepted(waiting, Disposition.STALE, None)
@@ -544,6 +549,16 @@ def _first_lane(arrival: Arrival, event: Upsert | Cancel) -> Lane:
         return Lane.NEW
     age_s = instant.seconds_between(created_at, arrival.received_at)
     return Lane.UPDATE if age_s > arrival.new_order_window_s else Lane.NEW
+
+
+def _unknown_at_jetti(arrival: Arrival, event: Upsert | Cancel) -> bytes | None:
+    """What stands for the digest of an order that was unknown here: that Jetti has nothing of it is certain only if it
+    was made just now. An older one may have been delivered and forgotten since, or sent by other means before there was
+    a relay; of such a one the first that is heard may well be its cancellation, which must not stay unsaid."""
+    if isinstance(event, Cancel) or event.created_at is None:
+        return None
+    age_s = instant.seconds_between(event.created_at, arrival.received_at)
+    return NOTHING_THERE if age_s <= min(arrival.new_order_window_s, _JUST_MADE_S) else None
 
 
 def _cancelled_at(known: Instant | None, arrival: Arrival, event: Upsert | Cancel) -> Instant | None:

@@ -488,7 +488,8 @@ class Store(Protocol):
         ...
 
     async def oldest_due(self) -> Mapping[tuple[str, Lane], Instant]:
-        """Since when the longest waiting delivery of each channel and lane has been due."""
+        """Since when the most urgent delivery of each channel and lane has been due: that is the longest, but where
+        orders are fetched, which keep their place when a further webhook lets them sleep anew."""
         ...
 
     async def find(self, reference: str, limit: int = 20) -> Sequence[Order]:

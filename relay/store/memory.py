@@ -247,12 +247,9 @@ class MemoryStore:
         return tally
 
     async def oldest_due(self) -> Mapping[tuple[str, Lane], Instant]:
-        oldest: dict[tuple[str, Lane], Instant] = {}
-        for order in self._orders.values():
-            if order.state is State.WAITING:
-                at = (order.channel, order.lane)
-                oldest[at] = min(oldest.get(at, order.due_at), order.due_at)
-        return oldest
+        waiting = [order for order in self._orders.values() if order.state is State.WAITING]
+        waiting.sort(key=lambda order: (order.urgency, order.id), reverse=True)
+        return {(order.channel, order.lane): order.due_at for order in waiting}
 
     async def find(self, reference: str, limit: int = 20) -> Sequence[Order]:
         newest_first = reversed(self._orders.values())
