@@ -79,7 +79,9 @@ class Canceller:
         sale = found(looked, wanted, now=self._clock.now())
         if not isinstance(sale, Found):
             return sale, bared(looked)
-        answer = await self._ask(api, "POST", f"/api/sales/{sale.sale_id}/cancel.json", leave)
+        if leave is not None:
+            await leave()  # while the channel rests that takes long, and is no time that Jetti took to answer
+        answer = await self._ask(api, "POST", f"/api/sales/{sale.sale_id}/cancel.json", None)
         if not isinstance(answer, Answer):
             return answer, None
         return cancelled(answer, now=self._clock.now(), permanent_codes=api.permanent_codes), answer

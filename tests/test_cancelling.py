@@ -130,9 +130,13 @@ class Jetti:
         self.sandbox = running
         self._canceller = canceller
         self.left = 0
+        self.long_at, self.long_s = 0, 0.0
+        """Which request has to wait for its permit, and for how long."""
 
     async def _leave(self) -> None:
         self.left += 1
+        if self.left == self.long_at:
+            await SystemClock().sleep(self.long_s)
 
     async def cancel(self, order: str = "1") -> Result:
         return await self._canceller.cancel(order, self._leave)
@@ -171,6 +175,13 @@ async def test_a_sale_is_looked_up_and_cancelled_each_request_with_a_permit() ->
             1,
             0,
         )
+
+
+async def test_a_call_that_has_to_wait_for_its_permit_has_its_whole_time_afterwards() -> None:
+    """A channel that rests for a minute makes no failure of what is in flight."""
+    async with jetti(timeout_s=0.5) as at:
+        at.long_at, at.long_s = 2, 1.0
+        assert ((await at.cancel()).outcome, at.cancels()) == (Cancelled(200), 1)
 
 
 async def test_a_sale_that_is_cancelled_already_is_not_cancelled_again() -> None:

@@ -472,7 +472,7 @@ async def test_what_was_fetched_is_an_event_of_the_order_which_then_waits_for_it
 
 async def test_only_of_an_order_that_was_made_just_now_is_it_certain_that_jetti_has_nothing(store: Store) -> None:
     """An older one may have been delivered and forgotten: left unsent, its cancellation would be lost."""
-    firsts = [
+    firsts: list[tuple[Identified, bool]] = [
         (upsert("1", created_at=at(-DAY_S)), True),
         (upsert("2", created_at=at(-DAY_S - 1)), False),
         (upsert("3"), False),
