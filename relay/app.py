@@ -249,7 +249,8 @@ def _way_in(
             inspector.offer(receipt.order_id)
 
     doors = {name: _door(name, storefront, settings, makers[name]) for name, storefront in settings.storefronts.items()}
-    gates = {name: Gate(door.channel, door.refuse_at) for name, door in doors.items()}
+    onwards = {name: storefront.channel for name, storefront in settings.thin.items()}
+    gates = {name: Gate(door.channel, door.refuse_at, onwards.get(name)) for name, door in doors.items()}
     backlog_max = {name: channel.backlog_max for name, channel in settings.channels.items()}
     backlog_max |= {fetching(name): storefront.fetch.backlog_max for name, storefront in settings.thin.items()}
     room = Room(backlog_max, settings.store.disk_free_min_bytes)

@@ -48,6 +48,13 @@ class Gate:
     channel: str
     refuse_at: float
     """The share of each limit from which it is refused."""
+    onward: str | None = None
+    """The channel that its orders go on to from there: those that are fetched are delivered after."""
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Where its orders wait."""
+        return (self.channel,) if self.onward is None else (self.channel, self.onward)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +132,7 @@ class Guard:
         """Measure once, decide, and tell what changed."""
         self._measured = [*await self._disk(), *await self._backlogs()]
         for storefront, gate in self._gates.items():
-            felt = concerning(gate.channel, self._measured)
+            felt = concerning(gate.channels, self._measured)
             closing = refusing(felt, gate.refuse_at, already=self._closed.get(storefront, frozenset()))
             self._closed[storefront] = frozenset(pressure.limit for pressure in closing)
             if closing:
@@ -179,7 +186,7 @@ class Guard:
 
     def _words(self, limit: Limit, storefronts: set[str]) -> str:
         """Of what these storefronts feel of a limit."""
-        channels = {self._gates[storefront].channel for storefront in storefronts}
+        channels = {channel for storefront in storefronts for channel in self._gates[storefront].channels}
         felt = [felt.pressure for felt in self.pressures if felt.pressure.limit is limit]
         return "; ".join(pressure.words for pressure in felt if pressure.channel in (None, *channels))
 
@@ -190,5 +197,12 @@ class Guard:
             yield from (storefront for storefront, limits in self._closed.items() if limit in limits)
 
     def _refused_for(self, pressure: Pressure) -> tuple[str, ...]:
-        refused = self._refused_by(pressure.limit)
-        return tuple(sorted(s for s in refused if pressure.channel in (None, self._gates[s].channel)))
+        refused = set(self._refused_by(pressure.limit))
+        if pressure.channel is not None:  # of two backlogs that a storefront feels, one may be far from its limit
+            gates = {storefront: self._gates[storefront] for storefront in refused}
+            refused = {
+                storefront
+                for storefront, gate in gates.items()
+                if pressure.channel in gate.channels and pressure.refuses(gate.refuse_at, already=True)
+            }
+        return tuple(sorted(refused))

@@ -53,13 +53,14 @@ class Watch:
         self.store = Measured()
         self.told: list[Happening] = []
         self.queue = 0.0
+        self.gates = gates
         self.guard = Guard(gates, room, self.store, lambda: self.queue, _NoClock(), self.told.append)
 
     async def refused(self, *, free: Any = 100 * RESERVE, waiting: Any = None) -> dict[str, str]:
         """Whom the next measurement refuses, and what for."""
         self.store.free, self.store.waiting = free, {} if waiting is None else waiting
         await self.guard.measure()
-        refusals = {name: self.guard.refusal(name) for name in GATES}
+        refusals = {name: self.guard.refusal(name) for name in self.gates}
         return {name: refusal.name for name, refusal in refusals.items() if refusal is not None}
 
     @property
@@ -105,6 +106,16 @@ async def test_as_a_backlog_fills_only_its_own_storefronts_are_refused() -> None
         "backlog", ("shop",), "80 orders wait for channel main, 100 may (channels.main.backlog_max)"
     )
     assert second.storefronts == ("shop", "woo")
+
+
+async def test_whose_orders_are_fetched_feels_the_backlog_they_are_fetched_for_too() -> None:
+    gates = {"bc": Gate("fetch:bc", 1.0, "main"), "own": Gate("trial", 0.8)}
+    watch = Watch(Room({"main": 100, "trial": 100, "fetch:bc": 100}, RESERVE), gates)
+    assert await watch.refused(waiting={"main": 100}) == {"bc": "backlog-full"}
+    assert watch.moves == [("backlog", ("bc",))]
+    assert {felt.pressure.channel for felt in watch.guard.pressures if felt.refused} == {"main"}
+    assert await watch.refused(waiting={"fetch:bc": 100}) == {"bc": "backlog-full"}
+    assert await watch.refused(waiting={"main": 50, "fetch:bc": 50}) == {}
 
 
 async def test_everybody_is_let_in_again_by_itself_and_nobody_flaps() -> None:

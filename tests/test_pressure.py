@@ -54,7 +54,7 @@ def test_who_is_refused_is_let_in_again_a_little_below_the_threshold(refuse_at: 
 def test_a_storefront_feels_the_disk_and_its_own_channels_backlog_only() -> None:
     disk, mine, other = of_disk(1, 1), of_backlog("main", 1, 1), of_backlog("trial", 1, 1)
 
-    assert concerning("main", [disk, mine, other]) == [disk, mine]
+    assert concerning(["main"], [disk, mine, other]) == [disk, mine]
 
 
 def test_of_two_reasons_the_nearer_limit_comes_first() -> None:
@@ -79,6 +79,7 @@ def test_the_words_have_what_there_is_and_what_there_may_be_and_the_key() -> Non
         "9,876,543 orders wait for channel main, 10,000,000 may (channels.main.backlog_max)"
     )
     assert of_backlog("main", 1, 20).words == "1 order waits for channel main, 20 may (channels.main.backlog_max)"
+    assert of_backlog("fetch:bc", 1, 20).words.endswith("20 may (storefronts.bc.fetch.backlog_max)")
     assert of_queue(0.834).words == "83% of the commit queue is in use (public.queue_max)"
 
 

@@ -71,13 +71,16 @@ def of_disk(free_bytes: int, reserve_bytes: int) -> Pressure:
 def of_backlog(channel: str, orders: int, most: int) -> Pressure:
     """``orders``: how many wait for the channel, those between two attempts included."""
     waiting = "1 order waits" if orders == 1 else f"{orders:,} orders wait"
-    words = f"{waiting} for channel {channel}, {most:,} may (channels.{channel}.backlog_max)"
+    kind, _, storefront = channel.partition(":")
+    key = f"storefronts.{storefront}.{kind}" if storefront else f"channels.{channel}"
+    words = f"{waiting} for channel {channel}, {most:,} may ({key}.backlog_max)"
     return Pressure(Limit.BACKLOG, min(1.0, orders / most), words, channel)
 
 
-def concerning(channel: str, pressures: Iterable[Pressure]) -> list[Pressure]:
-    """Those that a storefront feels which leads to the channel."""
-    return [pressure for pressure in pressures if pressure.channel in (None, channel)]
+def concerning(channels: Iterable[str], pressures: Iterable[Pressure]) -> list[Pressure]:
+    """Those that a storefront feels which leads to the channels."""
+    about = (None, *channels)
+    return [pressure for pressure in pressures if pressure.channel in about]
 
 
 def refusing(
