@@ -10,7 +10,7 @@ demo: $(VENV)/.ready            ## the main job, on this machine, without an acc
 	$(BIN)/order-relay demo
 
 test: $(VENV)/.ready $(TOOLS)/.ready $(TOOLS)/.chromium  ## every test
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
 fuzz: $(VENV)/.fuzz             ## every kind of storefront against whatever there can be: ARGS="shopify --seconds 600 --seed 7"
 	$(BIN)/python -m tests.fuzzing $(ARGS)

@@ -28,6 +28,8 @@ from ruamel.yaml import YAML
 
 from relay import config
 
+pytestmark = pytest.mark.xdist_group("container")  # what is set up once is set up in one process
+
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
 BIN = Path(sys.executable).parent
