@@ -3,6 +3,7 @@
 ``RELAY_SIM_SEED=17`` runs one seed, ``RELAY_SIM_SEEDS=0-999`` many. See :mod:`tests.simulation`.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,18 @@ from tests.builders import REFUSED, SENT
 from tests.fakes import manual_sale
 from tests.simulated import simulate
 from tests.simulation.mutants import MUTANTS, Mutant
-from tests.simulation.running import are_named, first_noticed, run, run_all, seeds
+from tests.simulation.running import (
+    FIXED_THIN,
+    RANDOM_THIN,
+    are_named,
+    first_noticed,
+    run,
+    run_all,
+    run_thin,
+    seeds,
+)
+from tests.simulation.seeds import FOUND_THIN
+from tests.simulation.world import World
 from tests.test_dispatch import CHANNEL, Bench
 
 
@@ -28,7 +40,17 @@ def test_the_promises_hold_whatever_happens(capsys: pytest.CaptureFixture[str]) 
     assert are_named() or done.never_exercised() == []
 
 
-def test_a_seed_means_the_same_every_time() -> None:
+def test_the_promises_hold_for_orders_that_are_fetched_and_cancelled(capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = seeds(FIXED_THIN, RANDOM_THIN, FOUND_THIN)
+    done = run_all(chosen, "thin")
+    with capsys.disabled():
+        print(f"\n{done.report()}\n  seeds: {chosen[0]} to {chosen[-1]}, the last of them {chosen[-6:]}")
+    assert not done.failures, "\n\n".join(done.failures.values())
+    assert are_named() or done.never_exercised() == []
+
+
+@pytest.mark.parametrize("run", [run, run_thin])
+def test_a_seed_means_the_same_every_time(run: Callable[[int], World]) -> None:
     once, again = run(5), run(5)
     assert once.history.digest() == again.history.digest()
 

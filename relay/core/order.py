@@ -479,7 +479,7 @@ def _announced(order: Order, arrival: Arrival) -> Accepted:
         due_at = max(order.due_at, min(due_at, instant.after(order.since, _WAITS_MAX * arrival.fetch_after_s)))
         sleeps = True
     state = State.SLEEPING if sleeps else State.WAITING
-    since = order.since if state is order.state else now
+    since = order.since if state is order.state and order.to_be_fetched else now
     # It keeps its urgency, and so its place among the deliveries: an order that changes often is not sent last.
     merged = replace(changed, state=state, due_at=due_at, since=since, failing_us=None)
     return Accepted(merged, Disposition.MERGED, merged.revision)

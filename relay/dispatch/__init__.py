@@ -245,8 +245,7 @@ class Dispatcher:
             awake = self._awake
             try:
                 due = await self._store.sleepers_due(name)
-                now = max(self._clock.now(), awake)
-                beyond = instant.after(now, self.channel.sleep_max_s + _BEYOND_S)
+                now, beyond = self._awake_now(awake)
                 if due is not None and (due[0] <= now or due[1] > beyond):
                     for waiting in await self._store.wake(name, now, _WAKE_MAX, beyond=beyond):
                         self.offer(waiting)
@@ -261,6 +260,15 @@ class Dispatcher:
             delay_s = min(max(delay_s, 0.001), _POLL_S)
             self._wakes_at = instant.after(now, delay_s)
             await self._clock.until(self._slept, delay_s)
+
+    def _awake_now(self, awake: Instant) -> tuple[Instant, Instant]:
+        """Until when, and from when on, nothing needs to sleep. Where orders sleep before their turn comes at all, what
+        is parked is woken, and not what has yet to sleep for so long."""
+        now, wait_s = self._clock.now(), self.channel.wait_s
+        if wait_s and awake > now:
+            return now, instant.after(now, wait_s)
+        now = max(now, awake)
+        return now, instant.after(now, self.channel.sleep_max_s + _BEYOND_S)
 
     # -- one delivery ----------------------------------------------------------------------------------------------
 
@@ -331,13 +339,20 @@ class Dispatcher:
         async def leave() -> None:
             nonlocal follows
             if follows:
-                while (resting_s := self._governor.resting_s) > 0:
-                    await self._clock.sleep(resting_s)
+                await self._rest()
+                await self._permits.take(self._governor.share)
+            await self._at_the_wire.take()
+            while follows and self._governor.resting_s > 0:  # a throttle came while it waited for its turn
+                await self._rest()
                 await self._permits.take(self._governor.share)
             follows = True
-            await self._at_the_wire.take()
 
         return leave
+
+    async def _rest(self) -> None:
+        """While a throttle keeps the channel from sending."""
+        while (resting_s := self._governor.resting_s) > 0:
+            await self._clock.sleep(resting_s)
 
     async def _put_back(self, taken: Taken) -> None:
         """The order waits in its old place: the channel was paused after the choice was made, or the store fails."""

@@ -78,14 +78,18 @@ class Jetti:
         self.file_secret = self.secret
 
     def begin(self, sale: bytes, process: int) -> Request:
-        """A request arrives."""
+        """A sale arrives."""
         read = json.loads(sale)
         defaults = read.get("saleDefaults", {})
+        cancelled = defaults.get("cancelled", False)
+        return self.noted(read["externalId"], process, content=defaults["notes"], cancelled=cancelled)
+
+    def noted(self, order: str, process: int, *, content: str = "", cancelled: bool = False) -> Request:
+        """A request about an order arrives."""
         spell = self.weather()
         request = Request(
-            number=len(self.requests) + 1, channel=self.name, order=read["externalId"], content=defaults["notes"],
-            cancelled=defaults.get("cancelled", False), begun_s=self._elapsed(),
-            weather=Weather.CALM if spell is None else spell.weather, process=process,
+            number=len(self.requests) + 1, channel=self.name, order=order, content=content, cancelled=cancelled,
+            begun_s=self._elapsed(), weather=Weather.CALM if spell is None else spell.weather, process=process,
         )  # fmt: skip
         self.requests.append(request)
         return request

@@ -5,18 +5,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import structs
+
 from relay.core import breaker as breaker_rules
+from relay.core import cancelling as cancelling_rules
+from relay.core import order as order_rules
+from relay.core import version as versions
 from relay.core.backlog import Backlog, Waiting
 from relay.core.breaker import Breaker
 from relay.core.condition import Condition
 from relay.core.delivery import Delivery
 from relay.core.instant import Instant
-from relay.core.order import Arrival, Order
+from relay.core.mapping import Maker
+from relay.core.order import Accepted, Arrival, Order
 from relay.core.outcome import Failed, Outcome, Sent, Throttled
 from relay.core.pace import Tempo
 from relay.core.sources import Cancel, Upsert
 from relay.dispatch import Dispatcher
 from relay.dispatch.channel import Permits
+from relay.dispatch.errand import Leave
 from relay.dispatch.governor import Governor, Judged
 from relay.store import Receipt, Settled, Settlement, Taken
 from relay.store.memory import MemoryStore
@@ -33,6 +40,8 @@ class Mutant:
     disk: type[MemoryStore] = MemoryStore
     altered: Callable[[Process], None] | None = None
     patches: tuple[tuple[Any, str, Any], ...] = ()
+    thin: bool = False
+    """Whether it is to be seen with orders that are fetched, and cancelled."""
     seed: int = 0
     """One that shows it, or did; others are tried after it."""
 
@@ -237,6 +246,52 @@ def _calls_it_sent(self: Delivery, outcome: Outcome, **more: Any) -> Delivery:
 
 _delivery_after = Delivery.after
 
+
+def _takes_what_it_read(order: Order, arrival: Arrival, *, event_id: int) -> Accepted | None:
+    if order.lease is not None:
+        order = replace(order, lease=replace(order.lease, revision=order.revision))
+    return _fetched(order, arrival, event_id=event_id)
+
+
+def _never_older(one: Any, other: Any) -> bool:
+    return False
+
+
+def _announces_at_once(order: Order, arrival: Arrival) -> Accepted:
+    return _announced(order, replace(arrival, fetch_after_s=0.0))
+
+
+def _calls_nothing_off(order: Order, after: Delivery, **more: Any) -> Order:
+    return _settled(order, after, **{**more, "cancel_after_s": None})
+
+
+def _finds_it_always(ours: Any, wanted: Any, status: int) -> Any:
+    return _which([structs.replace(row, cancelled=False) for row in ours], wanted, status)
+
+
+def _leaves_none(self: Maker, order: Order) -> bool:
+    return False
+
+
+def _calls_off_at_once(order: Order, arrival: Arrival, event: Any, event_id: int) -> Accepted:
+    accepted = _read(order, arrival, event, event_id)
+    changed = accepted.order
+    if changed.cancelled_at is None or not changed.delivered_revision:
+        return accepted
+    return replace(accepted, order=replace(changed, channel=order_rules.cancelling(changed.channel)))
+
+
+def _leaves_at_will(self: Dispatcher) -> Leave:
+    async def leave() -> None:
+        """Whatever the pace is."""
+
+    return leave
+
+
+_fetched, _announced, _read, _settled, _which = (
+    order_rules.fetched, order_rules._announced, order_rules._read, order_rules.settled, cancelling_rules._which,
+)  # fmt: skip
+
 MUTANTS = (
     Mutant("a lease is given twice", ("one_in_flight", "same_external_id"), LeasesTwice),
     Mutant("a success is forgotten", ("only_in_flight_is_sent_again",), ForgetsThatItWasSent),
@@ -272,6 +327,24 @@ MUTANTS = (
            patches=((Governor, "keep", _keeps_what_it_has_not_read),), seed=43),
     Mutant("who was taken counts among those who met a halted channel", ("lone_failure_does_not_open",),
            patches=((Governor, "_note_tried", _counts_who_was_taken),), seed=36),
+    Mutant("what was announced while it was read is not read again",
+           ("newest_of_the_storefront_arrives",), patches=((order_rules, "fetched", _takes_what_it_read),), thin=True),
+    Mutant("whatever is read is newer", ("never_to_an_older_state",),
+           patches=((versions, "is_older", _never_older),), thin=True),
+    Mutant("announced orders are read at once", ("read_only_when_the_second_is_over", "one_fetch_for_a_burst"),
+           patches=((order_rules, "_announced", _announces_at_once),), thin=True),
+    Mutant("a cancelled order is not called off", ("cancelled_once",),
+           patches=((order_rules, "settled", _calls_nothing_off),), thin=True),
+    Mutant("a sale is called off without looking", ("cancelled_once",),
+           patches=((cancelling_rules, "_which", _finds_it_always),), thin=True),
+    Mutant("what is cancelled beforehand is sent", ("cancelled_beforehand_is_left",),
+           patches=((Maker, "leaves", _leaves_none),), thin=True),
+    Mutant("an order is called off before its newest state is delivered", ("cancelled_when_its_newest_is_delivered",),
+           patches=((order_rules, "_read", _calls_off_at_once),), thin=True),
+    Mutant("pages are not paced", ("pace_kept", "resting_sends_nothing"),
+           patches=((Dispatcher, "_leaving", _leaves_at_will),), thin=True),
+    Mutant("outages of an API count as attempts", ("trouble_costs_no_attempt",),
+           patches=((Governor, "judge", _counts_while_it_stands),), thin=True),
     Mutant("a probe is never done with", ("everything_arrives_in_the_end",),
            patches=((Governor, "unchosen", _leaks_a_choice),)),
 )  # fmt: skip

@@ -26,6 +26,11 @@ class Persons:
         self.discarded: set[int] = set()
         self._one_at_a_time = asyncio.Lock()
 
+    @property
+    def are_busy(self) -> bool:
+        """Whether someone is pausing or resuming a channel, and does not know yet that it is done."""
+        return self._one_at_a_time.locked()
+
     async def run(self) -> None:
         """Everything that they are to do, each thing after the other."""
         mends = [

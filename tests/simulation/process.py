@@ -6,18 +6,21 @@ requests go on at Jetti without it, nothing that it says is heard.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from relay.core.backlog import Waiting
 from relay.core.condition import Condition
+from relay.core.delivery import State
 from relay.core.events import Happening
 from relay.core.instant import Instant
 from relay.core.order import Arrival, Order
-from relay.core.outcome import Answer, Cause, Failed, Outcome, Result, judge
-from relay.dispatch import Delivering, Dispatcher
+from relay.core.outcome import Answer, Cause, Failed, Result, judge
+from relay.dispatch import Delivering, Dispatcher, Errand
+from relay.dispatch.errand import Leave
 from relay.inspector import Inspector
 from relay.store import Deed, Receipt, Revival, Revived, Settled, Settlement, Store, StoreFailed, Taken
-from tests.simulation.jetti import Jetti, Request
+from tests.simulation.jetti import Jetti, Reply, Request
 from tests.simulation.scenario import End
 
 if TYPE_CHECKING:
@@ -40,26 +43,39 @@ class Process:
         """What it has leased, by channel and external id."""
         self.fence = Fence(self)
         store = cast("Store", self.fence)
-        self.wires = {name: Wire(self, jetti) for name, jetti in world.jettis.items()}
         self.dispatchers = {
             line.channel.name: Dispatcher(
                 line.channel,
                 store,
-                Delivering(store, world.makers, self.wires[line.channel.name]),
+                self.errand(line.channel.name, store),
                 world.clock,
                 self.observe,
                 lambda: world.chance.draw("jitter"),
+                self.onward,
             )
             for line in world.scenario.lines
         }
-        self.inspector = Inspector(store, world.makers, world.clock, self.observe)
+        self.inspector = Inspector(store, world.makers, world.clock, self.observe, self.onward)
         world.altered(self)
         self._running = [asyncio.create_task(d.run()) for d in self.dispatchers.values()]
         self._running.append(asyncio.create_task(self.inspector.run()))
         for task in self._running:
             task.add_done_callback(self._stopped)
 
+    def errand(self, channel: str, store: Store) -> Errand:
+        """What is done on a channel."""
+        return Delivering(store, self.world.makers, Wire(self, self.world.jettis[channel]))
+
     # -- living ----------------------------------------------------------------------------------------------------
+
+    def onward(self, settled: Settled) -> None:
+        """An order goes on on another channel."""
+        order = settled.order
+        if settled.waiting is not None:
+            self.dispatchers[order.channel].offer(settled.waiting)
+            self.inspector.offer(order.id)
+        elif order.state is State.SLEEPING:
+            self.dispatchers[order.channel].asleep(order.due_at)
 
     def observe(self, happening: Happening) -> None:
         if self.alive:
@@ -146,19 +162,27 @@ class Fence:
         return await self._ask("look", lambda: self._disk.look(order_id))
 
     async def settle(self, settlement: Settlement) -> Settled | None:
-        channel = self._world.order(settlement.order_id).channel
+        channel = self._in_flight(settlement.order_id).channel
         if self._process.alive:
             stands = self._process.dispatchers[channel].condition.breaker.stands
             self._world.settling(settlement, stands=stands)
 
         async def do() -> tuple[Settled | None, Order]:
-            before = self._world.order(settlement.order_id)
+            before = self._in_flight(settlement.order_id)
             return await self._disk.settle(settlement), before
 
         settled, _ = await self._ask("settle", do, lambda done: self._world.settled(self._process, settlement, *done))
         if settled is not None and settled.waiting is not None:
             self._world.known(self._process, [settled.waiting])
         return settled
+
+    def _in_flight(self, order_id: int) -> Order:
+        """On the channel that it was taken from; it may have moved on meanwhile."""
+        order = self._world.order(order_id)
+        return order if order.lease is None else replace(order, channel=order.lease.channel)
+
+    async def sale(self, order_id: int) -> bytes | None:
+        return await self._ask("sale", lambda: self._disk.sale(order_id))
 
     async def head(self, channel: str, limit: int) -> Sequence[Waiting]:
         self._world.loading(self._process, channel)
@@ -223,34 +247,38 @@ class Wire:
             raise ValueError("the file of the secret cannot be read")
         self._jetti.used_secret = self._jetti.file_secret
 
-    async def send(self, sale: bytes, leave: Callable[[], Awaitable[None]]) -> Result:
+    async def send(self, sale: bytes, leave: Leave) -> Result:
+        request, reply = await self.exchange("send", lambda: self._jetti.begin(sale, self._process.number), leave)
+        outcome = reply.said
+        if isinstance(outcome, Answer):
+            outcome = judge(outcome, now=self._world.clock.now())
+        self._world.answered(self._process, request, outcome)
+        status = reply.said.status if isinstance(reply.said, Answer) else None
+        return Result(outcome, self._world.elapsed() - request.begun_s, status)
+
+    async def exchange(self, name: str, begin: Callable[[], Request], leave: Leave) -> tuple[Request, Reply]:
+        """One request, and what the relay hears of it."""
         await leave()
         process, world = self._process, self._world
-        process.passes("send asked")
+        process.passes(f"{name} asked")
         await process.lives()
-        request = self._jetti.begin(sale, process.number)
+        request = begin()
         reply = self._jetti.reply(request)
         world.begun(process, request)
         if reply.works_after_s is not None:
-            asyncio.get_running_loop().call_later(reply.works_after_s, self._works, request)
-        process.passes("send begun")
+            asyncio.get_running_loop().call_later(reply.works_after_s, self._works, name, request)
+        process.passes(f"{name} begun")
         await process.lives()
         timeout_s = world.lines[request.channel].timeout_s
         await world.clock.sleep(min(reply.after_s, timeout_s))
-        process.passes("send answered")
+        process.passes(f"{name} answered")
         await process.lives()
-        outcome = self._outcome(reply.said) if reply.after_s < timeout_s else _TIMEOUT
-        world.answered(process, request, outcome)
-        status = reply.said.status if isinstance(reply.said, Answer) and outcome is not _TIMEOUT else None
-        return Result(outcome, world.elapsed() - request.begun_s, status)
+        return request, reply if reply.after_s < timeout_s else replace(reply, said=_TIMEOUT)
 
-    def _outcome(self, said: Answer | Outcome) -> Outcome:
-        return judge(said, now=self._world.clock.now()) if isinstance(said, Answer) else said
-
-    def _works(self, request: Request) -> None:
+    def _works(self, name: str, request: Request) -> None:
         self._world.worked(request)
         if request.outcome is None:
-            self._process.passes("send worked")
+            self._process.passes(f"{name} worked")
 
 
 _TIMEOUT = Failed(Cause("timeout", "no answer in time: whether it worked is unknown"))

@@ -168,7 +168,7 @@ def drawn(seed: int) -> Scenario:
     chance = Chance(seed)
     draw = chance.stream("scenario")
     active_s = draw.uniform(1.0, 4.0) * HOUR_S
-    lines = tuple(_line(seed, number, active_s, chance) for number in range(2 if draw.random() < 0.5 else 1))
+    lines = tuple(drawn_line(seed, number, active_s, chance) for number in range(2 if draw.random() < 0.5 else 1))
     webhooks: list[Webhook] = []
     poison: dict[tuple[str, str], Poison] = {}
     for line in lines:
@@ -179,15 +179,15 @@ def drawn(seed: int) -> Scenario:
         lines=lines,
         webhooks=tuple(webhooks),
         poison=poison,
-        troubles=_troubles(chance.stream("store"), active_s),
-        ends=_ends(seed, chance.stream("ends"), webhooks),
-        acts=_acts(chance.stream("persons"), lines, active_s),
+        troubles=drawn_troubles(chance.stream("store"), active_s),
+        ends=drawn_ends(seed, chance.stream("ends"), webhooks, BOUNDARIES),
+        acts=drawn_acts(chance.stream("persons"), lines, active_s),
         jumps=_jumps(chance.stream("clock"), active_s),
         active_s=active_s,
     )
 
 
-def _line(seed: int, number: int, active_s: float, chance: Chance) -> Line:
+def drawn_line(seed: int, number: int, active_s: float, chance: Chance) -> Line:
     draw = chance.stream("line", number)
     policy = BreakerPolicy(
         failures=draw.randint(2, 6),
@@ -198,7 +198,7 @@ def _line(seed: int, number: int, active_s: float, chance: Chance) -> Line:
         halt_probe_cap_s=draw.choice([30.0, 120.0]),
     )
     channel = Channel(
-        name=("main", "other")[number],
+        name=("main", "other", "third")[number],
         pace=Pace(
             draw.choice([1.0, 2.5, 10.0, 50.0]) * draw.uniform(0.9, 1.1), 1.0, draw.choice([1, 1, 1, 2, 3]),
             draw.choice([0.05, 0.1, 0.3]),
@@ -270,7 +270,7 @@ def _webhooks_of(channel: str, order: str, at_s: float, active_s: float, draw: R
     return [*sent, *repeated]
 
 
-def _troubles(draw: Random, active_s: float) -> tuple[Trouble, ...]:
+def drawn_troubles(draw: Random, active_s: float) -> tuple[Trouble, ...]:
     troubles = []
     for _ in range(draw.choice([0, 0, 1, 2, 4])):
         from_s = draw.uniform(0.0, active_s)
@@ -278,12 +278,12 @@ def _troubles(draw: Random, active_s: float) -> tuple[Trouble, ...]:
     return tuple(troubles)
 
 
-def _ends(seed: int, draw: Random, webhooks: list[Webhook]) -> tuple[End, ...]:
+def drawn_ends(seed: int, draw: Random, webhooks: list[Webhook], boundaries: tuple[str, ...]) -> tuple[End, ...]:
     if draw.random() < 0.15:
         return _quick_ends(draw, webhooks)
     ends = []
     for life in range(draw.choice([0, 1, 2, 4, 8])):
-        boundary = BOUNDARIES[(5 * seed + life) % len(BOUNDARIES)] if draw.random() < 0.75 else None
+        boundary = boundaries[(5 * seed + life) % len(boundaries)] if draw.random() < 0.75 else None
         graceful = boundary is None and draw.random() < 0.4
         after_s = draw.choice([0.0, 0.05, 5.0, 300.0, 1500.0]) * draw.random()
         if boundary is not None and boundary.startswith("conditions"):
@@ -299,7 +299,7 @@ def _quick_ends(draw: Random, webhooks: list[Webhook]) -> tuple[End, ...]:
     return tuple(End(after_s if life == 0 else 0.0, boundary, 0.0) for life in range(draw.randint(5, 15)))
 
 
-def _acts(draw: Random, lines: tuple[Line, ...], active_s: float) -> tuple[Act, ...]:
+def drawn_acts(draw: Random, lines: tuple[Line, ...], active_s: float) -> tuple[Act, ...]:
     acts = []
     for _ in range(draw.choice([0, 1, 2, 4])):
         channel = draw.choice(lines).channel.name

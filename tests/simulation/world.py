@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Container, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Container, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import CORO_CREATED, getcoroutinestate
-from typing import Any
+from typing import Any, ClassVar
 
 from relay.core.backlog import Waiting
 from relay.core.condition import Condition
@@ -13,7 +13,7 @@ from relay.core.delivery import State
 from relay.core.events import AttemptMade, EventFound, Happening, PermitTaken, Unexpected
 from relay.core.mapping import Maker
 from relay.core.order import Arrival, Order
-from relay.core.outcome import Outcome, Sent, Throttled, name_of
+from relay.core.outcome import Cancelled, Obtained, Outcome, Sent, Throttled, name_of
 from relay.core.sale import Reason
 from relay.core.sources import Mapped, Unmappable
 from relay.core.sources.native import Native
@@ -68,6 +68,9 @@ class Source(Native):
 class World:
     """One scenario, under way."""
 
+    every: ClassVar[tuple[type[Watch], ...]] = EVERY
+    """What must hold in it."""
+
     def __init__(
         self, scenario: Scenario, disk: MemoryStore | None = None, altered: Callable[[Process], None] | None = None
     ) -> None:
@@ -80,13 +83,10 @@ class World:
         self.disk = disk or MemoryStore()
         self.altered = altered or (lambda process: None)
         self.lines = {line.channel.name: line for line in scenario.lines}
-        self.jettis = {
-            name: Jetti(line, scenario.poison, self.chance, self.clock, self.elapsed)
-            for name, line in self.lines.items()
-        }
-        maker = Maker(Source())
+        self.jettis = self._endpoints()
+        maker = self._maker()
         self.makers: Callable[[str], Maker | None] = lambda _: maker
-        self.shop = Shop(self)
+        self.shop = self._shop()
         self.persons = Persons(self)
         self.process: Process | None = None
         self.known_since: dict[int, float] = {}
@@ -101,14 +101,29 @@ class World:
         self.must_rest = False
         """Whether what was answered last is a throttle that the channel has to heed. (One of an order that was
         throttled before, and not taken since, may be taken for that order's own.)"""
-        self._throttled: set[tuple[int, int]] = set()
-        self.watches: list[Watch] = [watch(self) for watch in EVERY]
+        self._throttled: set[tuple[int, str, int]] = set()
+        self.watches: list[Watch] = [watch(self) for watch in self.every]
         moments = [name for name, value in vars(Watch).items() if callable(value) and name != "require"]
         self._interested = {
             moment: [w for w in self.watches if getattr(type(w), moment) is not getattr(Watch, moment)]
             for moment in moments
             if not moment.startswith("_")
         }
+
+    def _endpoints(self) -> Mapping[str, Jetti]:
+        return {
+            name: Jetti(line, self.scenario.poison, self.chance, self.clock, self.elapsed)
+            for name, line in self.lines.items()
+        }
+
+    def _maker(self) -> Maker:
+        return Maker(Source())
+
+    def _shop(self) -> Shop:
+        return Shop(self)
+
+    def _process(self, number: int, end: End | None) -> Process:
+        return Process(self, number, end)
 
     # -- what it is ------------------------------------------------------------------------------------------------
 
@@ -274,7 +289,7 @@ class World:
             self.known_since.clear()
             self.being_taken.clear()
             self._stood.clear()
-            self.process = process = Process(self, number, end)
+            self.process = process = self._process(number, end)
             self.note(f"process {number} begins to live; it ends {end}")
             self._tell("started", process)
             await self._end(process, end)
@@ -405,11 +420,11 @@ class World:
         request.outcome = outcome
         process.open.pop(request.order_id, None)
         self.note(f"request {request.number} is answered: {name_of(outcome)} {outcome}", request.channel, request.order)
-        which = process.number, request.order_id
+        which = process.number, request.channel, request.order_id
         self.must_rest = isinstance(outcome, Throttled) and which not in self._throttled
         if isinstance(outcome, Throttled):
             self._throttled.add(which)
-        elif isinstance(outcome, Sent):
+        elif isinstance(outcome, Sent | Obtained | Cancelled):
             self._throttled.discard(which)
         self._tell("answered", process, request, outcome)
 

@@ -28,6 +28,16 @@ from tests.simulation.invariants.sending import (
     OnlyInFlightIsSentAgain,
     SameExternalId,
 )
+from tests.simulation.invariants.thin import (
+    CancelledBeforehandIsLeft,
+    CancelledOnce,
+    CancelledWhenItsNewestIsDelivered,
+    NeverToAnOlderState,
+    NewestOfTheStorefrontArrives,
+    OneFetchForABurst,
+    ReadOnlyWhenTheSecondIsOver,
+    TroubleCostsNoAttempt,
+)
 from tests.simulation.invariants.urgency import ChoicesStayFresh, NewFirst, NothingStarves
 from tests.simulation.watch import Watch
 
@@ -39,4 +49,13 @@ EVERY: tuple[type[Watch], ...] = (
     EverythingArrivesInTheEnd, NoDefect,
 )  # fmt: skip
 NAMES = (*(watch.name for watch in EVERY), COSTS_WRONG, COSTS_THROTTLE)
-"""Every invariant there is."""
+"""Every invariant there is, of orders that come whole."""
+
+THIN: tuple[type[Watch], ...] = (
+    NewestOfTheStorefrontArrives, NeverToAnOlderState, OneFetchForABurst, ReadOnlyWhenTheSecondIsOver,
+    TroubleCostsNoAttempt, CancelledWhenItsNewestIsDelivered, CancelledOnce, CancelledBeforehandIsLeft,
+    OneInFlight, SameExternalId, PaceKept, RateBetweenFloorAndCeiling, RestingSendsNothing, PausedSendsNothing,
+    ConditionSurvives, AgeStandsStill, SleepersWake, NoDefect,
+)  # fmt: skip
+"""What must hold of orders that are fetched, and cancelled."""
+THIN_NAMES = tuple(watch.name for watch in THIN)

@@ -257,7 +257,8 @@ class ConditionSurvives(Watch):
         now = process.dispatchers[channel].condition
         kept = self.world.conditions.get(channel, Condition())
         self.require(now.breaker.circuit is kept.breaker.circuit, f"{now} follows {kept}", channel=channel)
-        self.require(now.pause == kept.pause, f"{now.pause} follows {kept.pause}", channel=channel)
+        if not self.world.persons.are_busy:
+            self.require(now.pause == kept.pause, f"{now.pause} follows {kept.pause}", channel=channel)
         self.require(
             (now.tempo.share, now.tempo.rests_until) == (kept.tempo.share, kept.tempo.rests_until),
             f"{now.tempo} follows {kept.tempo}", channel=channel,
