@@ -2123,7 +2123,7 @@ class Model:
             order.attempts, order.code = 0, None
         elif order.state == "sleeping":
             due = max(order.due, min(due, instant.after(order.since, 5 * FETCH_AFTER_S)))
-        order.since = order.since if order.state == "sleeping" else now
+        order.since = order.since if order.state == "sleeping" and was_fetched else now
         order.failing = None
         order.sleep(due)
         return "merged", order.revision, False
