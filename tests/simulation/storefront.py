@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING
 
+from relay.core.instant import SECOND
 from relay.core.order import Arrival, cancelling, fetching
 from relay.core.sources import Fetch
 from relay.store import Receipt
+from tests.builders import NOW
 from tests.simulation.chance import Chance
 from tests.simulation.scenario import (
     BOUNDARIES,
@@ -104,7 +106,7 @@ class Storefront(Shop):
         self._scenario = scenario
         self.orders = {order.name: order for order in scenario.orders}
         self.announced: dict[str, list[float]] = {}
-        """When the webhooks were committed that are none that came before."""
+        """When the webhooks came that are none that came before, in the order in which they were committed, seconds."""
 
     def document(self, order: str, *, newest: bool = False, now_s: float | None = None) -> Document | None:
         """What the API says of an order now; ``newest``: what is true of it. ``None``: it is not there."""
@@ -119,7 +121,7 @@ class Storefront(Shop):
         webhook = self.webhook(arrival.identified.dedupe_key)
         if webhook.key not in self.committed:
             self.committed[webhook.key] = receipt.event_id
-            self.announced.setdefault(webhook.order, []).append(self._world.elapsed())
+            self.announced.setdefault(webhook.order, []).append((arrival.received_at - NOW) / SECOND)
 
     async def trickle(self, channel: str) -> None:
         """One more new order."""
