@@ -24,7 +24,7 @@ FIXED = 80
 """So many are always run, from 0 on."""
 RANDOM = 6
 """So many more are drawn anew each time."""
-FIXED_THIN, RANDOM_THIN = 44, 4
+FIXED_THIN, RANDOM_THIN = 48, 4
 """The same, of orders that are fetched, and cancelled."""
 _THIN_EXERCISED = tuple(
     f"{what} {where}" for what in ("fetch", "look-up", "cancel") for where in ("asked", "begun", "answered")
