@@ -342,7 +342,7 @@ class Dispatcher:
                 await self._rest()
                 await self._permits.take(self._governor.share)
             await self._at_the_wire.take()
-            while follows and self._governor.resting_s > 0:  # a throttle came while it waited for its turn
+            while self._governor.resting_s > 0:  # a throttle came while it waited for its turn
                 await self._rest()
                 await self._permits.take(self._governor.share)
             follows = True
