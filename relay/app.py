@@ -3,7 +3,7 @@
 import asyncio
 import random
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -59,6 +59,7 @@ from relay.store.sqlite import SqliteStore
 VERSION = version_of("order-relay")
 
 _PROBE_S = 2.0
+_UNFINISHED = frozenset((State.WAITING, State.SLEEPING, State.DEAD))
 _PULSE_S = 0.25
 _DAY_S = 86_400.0
 _CANCELS_MAX = 4
@@ -136,7 +137,7 @@ async def running(
                 tuple(settings.storefronts), tuple(settings.channels),
             )
         )  # fmt: skip
-        for warning in (*_warnings(settings), *await _stranded(store, settings)):
+        for warning in (*_warnings(settings), *await _stranded(store, dispatchers, settings)):
             observe(warning)
         async with asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(dispatcher.run()) for dispatcher in dispatchers.values()]
@@ -174,23 +175,40 @@ def _channels(settings: Settings) -> list[str]:
     return [*settings.channels, *map(fetching, settings.thin), *map(cancelling, settings.cancelling)]
 
 
-async def _stranded(store: Store, settings: Settings) -> list[Warned]:
+async def _cancelled_on(settings: Settings, store: Store) -> list[str]:
+    """Channels whose sales are cancelled through Jetti's API: as it is configured, and where orders are left from when
+    it was, as long as there is what the call needs."""
+    left = {channel for (channel, state, _), orders in (await store.tally()).items() if orders and state in _UNFINISHED}
+    configured = settings.cancelling
+    also = (n for n, t in settings.channels.items() if n not in configured and t.token and t.channel_id is not None)
+    return [*configured, *(name for name in also if cancelling(name) in left)]
+
+
+async def _stranded(store: Store, dispatchers: Container[str], settings: Settings) -> list[Warned]:
     """Orders that wait for a channel which is not configured (renamed, removed): nobody will send them."""
     waiting: dict[str, int] = {}
-    channels = _channels(settings)
     for (channel, state, _), orders in (await store.tally()).items():
-        if channel not in channels and state in (State.WAITING, State.SLEEPING):
+        if channel not in dispatchers and state in (State.WAITING, State.SLEEPING):
             waiting[channel] = waiting.get(channel, 0) + orders
-    remedy = "configure the channel again; a newer webhook of an order moves it to its storefront's channel"
     warned = [
-        Warned(f"{orders} order(s) wait for channel {name}, which is not configured", remedy, is_wrong=True)
+        Warned(f"{orders} order(s) wait for channel {name}, which is not configured", _way_out(name), is_wrong=True)
         for name, orders in waiting.items()
+        if orders
     ]
     for group in await store.held_groups():
         if group.storefront not in settings.storefronts:
             said = f"{group.count} order(s) of storefront {group.storefront}, which is not configured, are held"
             warned.append(Warned(said, f"configure the storefront again; or see: {_held_list(group.storefront)}"))
     return warned
+
+
+def _way_out(channel: str) -> str:
+    kind, colon, name = channel.partition(":")
+    if colon and kind == "cancel":
+        return f"give channels.{name} its token and channel_id again; or cancel them at Jetti by hand, and discard them"
+    if colon:
+        return f"configure storefronts.{name} again, whose API they are to be fetched from"
+    return "configure the channel again; a newer webhook of an order moves it to its storefront's channel"
 
 
 def _held_list(storefront: str) -> str:
@@ -360,7 +378,7 @@ async def _dispatchers(
         wire = await _wire(name, table, clock, stack)
         delivering = Delivering(relay.store, makers.get, wire, cancel_after_s=table.imported_after_s)
         made[name] = dispatcher(_channel(name, table), delivering)
-    for name in settings.cancelling:
+    for name in await _cancelled_on(settings, relay.store):
         canceller = await _canceller(name, settings.channels[name], clock, stack)
         errand = Cancelling(relay.store, makers.get, canceller)
         made[cancelling(name)] = dispatcher(_cancelling(name, settings.channels[name]), errand)

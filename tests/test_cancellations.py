@@ -14,17 +14,18 @@ from typing import Any
 
 import pytest
 
+from relay import app
 from relay.clock import SystemClock
 from relay.config import ConfigError
 from relay.core import instant
 from relay.core.breaker import Circuit
 from relay.core.delivery import State
-from relay.core.events import AttemptMade, CircuitMoved
+from relay.core.events import AttemptMade, CircuitMoved, Warned
 from relay.core.order import Order
 from relay.doctor import examine
 from relay.sandbox import Endpoint, Fault, RunningSandbox, SandboxSettings, sandbox
 from relay.store import places
-from tests.fakes import TILL_SECRET, Shop, answered, fetched, manual_sale, shopify_order
+from tests.fakes import TILL_SECRET, Happenings, Shop, answered, fetched, manual_sale, shopify_order
 from tests.running import (
     SHOP,
     TILL,
@@ -332,6 +333,38 @@ async def test_an_order_is_cancelled_while_its_channel_is_paused_if_nothing_of_i
         await at.cancel(minute=1)
         await at.came_to(State.SENT)
         assert (at.cancels(), at.jetti.journal.last_seq) == (1, 1)
+
+
+async def test_what_waits_to_be_cancelled_is_cancelled_although_the_configuration_has_changed(tmp_path: Path) -> None:
+    by_columns = {name: {**table, "cancellations": "fields"} for name, table in CALLING.items()}
+    async with sandbox(UNLIMITED) as jetti:
+        serving = tables_for(jetti.url, tmp_path, channels={"main": CHANNEL}, storefronts=CALLING)
+        async with running_on(tmp_path, serving, jetti) as at:
+            await at.place()
+            await at.came_to(State.SENT, "main")
+            await at.act("pause", CANCEL)
+            await at.cancel(minute=1)
+            await at.came_to(State.WAITING)
+        without = {**CHANNEL, "token": None, "channel_id": None}
+        serving = tables_for(jetti.url, tmp_path, channels={"main": without}, storefronts=by_columns)
+        async with running_on(tmp_path, serving, jetti) as at:
+            (warned,) = [w for w in at.relay.happenings.of(Warned) if "cancel:main" in w.what]
+            assert warned.remedy.startswith("give channels.main its token and channel_id again")
+        serving = tables_for(jetti.url, tmp_path, channels={"main": CHANNEL}, storefronts=by_columns)
+        async with running_on(tmp_path, serving, jetti) as at:
+            assert [w for w in at.relay.happenings.of(Warned) if "cancel:main" in w.what] == []
+            await at.act("resume", CANCEL)
+            await at.came_to(State.SENT)
+            assert at.cancels() == 1
+
+
+@asynccontextmanager
+async def running_on(tmp_path: Path, tables: Any, jetti: RunningSandbox) -> AsyncIterator[Trade]:
+    """With a sandbox that was there before, and stays."""
+    happenings = Happenings()
+    settings = settings_from(tmp_path, tables)
+    async with app.running(settings, observers=(happenings,)) as relay, Shop(relay.public_url) as shop:
+        yield Trade(shop, RunningRelay(relay, settings, happenings), jetti)
 
 
 async def test_it_is_not_cancelled_before_its_newest_state_is_delivered(tmp_path: Path) -> None:
