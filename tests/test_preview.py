@@ -498,16 +498,29 @@ async def test_preview_says_of_a_ping_that_it_is_kept_nowhere(tmp_path: Path) ->
     assert "same as" not in said.out
 
 
-async def test_the_preview_of_a_cancellation_that_is_left_unsent_says_what_becomes_of_an_order_that_jetti_has(
-    tmp_path: Path,
-) -> None:
-    folder_with(tmp_path, shop={**SHOP, "cancelled_unsent": "leave"})
+async def test_the_preview_of_a_cancellation_says_how_jetti_is_told_and_when_it_is_not(tmp_path: Path) -> None:
     cancelled = json.loads(sample("shopify-order.json")) | {"cancelled_at": "2026-11-21T18:50:00Z"}
     (tmp_path / "order.json").write_text(json.dumps(cancelled))
-    said = await command("preview", "order.json", "--topic", "orders/cancelled", folder=tmp_path)
 
-    assert "ignored: kept, and not sent\n  why: cancelled before anything of it" in said.out
-    assert "but of an order that Jetti has, or may have, the cancellation goes on to Jetti" in said.out
+    async def said(**keys: str) -> str:
+        storefronts = {"shop": {**SHOP, **keys}}
+        channels = {"main": {"token": "jetti-token-5d1f", "channel_id": 1}}
+        written(
+            tmp_path,
+            tables_for("http://127.0.0.1:9", tmp_path, channels=channels, storefronts=storefronts),
+            "config.toml",
+        )
+        finished = await command("preview", "order.json", "--topic", "orders/cancelled", folder=tmp_path)
+        assert "queued: sent through channel main" in finished.out
+        return " ".join(finished.out.split())
+
+    call, left = "then cancelled by Jetti's cancel call: the sale does not say it", "but left unsent if it was accepted"
+    plain = await said()
+    assert (call in plain, left in plain, '"cancelled": true' in plain) == (False, False, True)
+    called = await said(cancellations="call")
+    assert (call in called, left in called, '"cancelled": true' in called) == (True, True, False)
+    assert left in await said(cancelled_unsent="leave")
+    assert left not in await said(cancellations="call", cancelled_unsent="send")
 
 
 async def test_preview_as_json_is_what_the_api_answers(tmp_path: Path) -> None:

@@ -94,13 +94,11 @@ def _print_fate(found: dict[str, Any]) -> None:
             before="  but ",
             hanging=4,
         )
-    if event.get("is") == "cancel" and disposition == "ignored":
-        say(
-            out,
-            "of an order that Jetti has, or may have, the cancellation goes on to Jetti",
-            before="  but ",
-            hanging=4,
-        )
+    if found["cancelled_by"] == "call":
+        say(out, "by Jetti's cancel call: the sale does not say it", before="  then cancelled ", hanging=4)
+    if found["left_if_unsent"]:
+        words = "if it was accepted before its cancellation, and Jetti certainly has nothing of it"
+        say(out, words, before="  but left unsent ", hanging=4)
     for request in found["requests"]:
         query = "&".join(f"{name}={value}" for name, value in request["query"].items())
         say(out, f"{request['path']}{query and f'?{query}'}, and what follows from it", before="  GET ", hanging=6)

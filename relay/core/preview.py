@@ -7,7 +7,7 @@ a relay that runs: the source, :func:`relay.core.order.first`, :func:`relay.core
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, assert_never, cast
+from typing import Any, Literal, assert_never, cast
 
 import msgspec
 from multidict import CIMultiDict
@@ -90,6 +90,10 @@ class Preview:
     dedupe_by: DedupeBy | None = None
     fetched: bool = False
     """The input is the order as it is fetched, and not the webhook that names it."""
+    cancelled_by: Literal["sale", "call"] | None = None
+    """How Jetti is told of it, if it is a cancellation that is sent."""
+    left_if_unsent: bool = False
+    """Whether it stays unsent if the order was accepted before it, and Jetti certainly has nothing of the order."""
     requests: tuple[Request, ...] = ()
     """What would be asked for first, to fetch the order."""
     lane: Lane | None = None
@@ -111,6 +115,8 @@ class Preview:
             "disposition": self.disposition,
             "lane": None if self.lane is None else self.lane.value,
             "reasons": _shown(self.reasons),
+            "cancelled_by": self.cancelled_by,
+            "left_if_unsent": self.left_if_unsent,
             "requests": [
                 {"path": request.path, "query": dict(request.query), "may_be_missing": request.may_be_missing}
                 for request in self.requests
@@ -194,6 +200,9 @@ class Previewer:
         if accepted.disposition is not Disposition.QUEUED:
             return found
         found = self._concluded(found, accepted.order, identified.topic, body, None)
+        if isinstance(identified, Cancel) and found.made is not None:
+            by: Literal["sale", "call"] = "call" if self.maker.calls_off else "sale"
+            found = replace(found, cancelled_by=by, left_if_unsent=self.maker.leaves_cancelled)
         if not weigh:
             return found
         return self._weighed(found, accepted.order, identified.topic, body, headers, None, now)
