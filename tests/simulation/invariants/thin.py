@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from relay.core.delivery import State
 from relay.core.order import Order
 from relay.core.outcome import ChannelWrong, Outcome, Refused, Throttled
+from relay.core.sources import Cancel
 from relay.store import Settled, Settlement, Taken
 from tests.simulation.jetti import Request
 from tests.simulation.process import Process
@@ -207,7 +208,16 @@ class CancelledBeforehandIsLeft(Watch):
     def __init__(self, world: "ThinWorld") -> None:
         super().__init__(world)
         self._uncertain: set[str] = set()
-        """Orders that were under way when a process died: a store may not know which of them were in flight."""
+        """Orders that were under way when a process died: a store may not know which of them were in flight. And those
+        of which a cancellation is the first that was read: Jetti may have had them before there was a relay."""
+
+    def settled(
+        self, process: Process, settlement: Settlement, settled: Settled | None, before: Order, *, stands: bool
+    ) -> None:
+        if settlement.brought is None or settled is None or before.event_id is not None:
+            return
+        if settled.order.event_id is not None and isinstance(settlement.brought.identified, Cancel):
+            self._uncertain.add(before.external_id)
 
     def started(self, process: Process) -> None:
         if process.number > 1:
