@@ -29,16 +29,19 @@ from relay.core.delivery import Lane, State
 from relay.core.events import Committed, Happening
 from relay.core.order import Arrival, Disposition
 from relay.core.outcome import Cause, Outcome
+from relay.core.search import email_hash
 from relay.store import (
     EVERYTHING,
     NO_ORDER,
     Cutoffs,
     Deed,
     Discarding,
+    EventSearch,
     HeldGroup,
     Receipt,
     Release,
     Revival,
+    Search,
     Selection,
     StoreFailed,
     StoreOwned,
@@ -1124,6 +1127,7 @@ async def persons_statements(store: SqliteStore, ids: Sequence[int]) -> None:
     deed = Deed(at(0), "anna", "replay", "everything", "mended")
     for selection in SELECTIONS:
         await store.dead_letters(5, selection)
+        await store.dead_letters(5, selection, after=(at(0), False, 1))
         await store.lost(after=0, limit=5, selection=selection)
         replay = await store.begin_replay(selection, deed)
         await store.advance_replay(replay.id, limit=1, now=at(0), head_starts={})
@@ -1135,12 +1139,44 @@ async def persons_statements(store: SqliteStore, ids: Sequence[int]) -> None:
     await store.keep("main", Condition(), deed)
     await store.conditions()
     await store.replays(running=True)
-    await store.replays()
-    await store.deeds()
+    await store.replays(after=2)
+    await store.replay(1)
+    await store.deeds(after=2)
+    await store.deeds(about="everything")
+    await store.dead_tally()
+    await store.storefronts()
+    await searching_statements(store)
     await store.dead_groups()
     await store.lost_events()
 
 
+async def searching_statements(store: SqliteStore) -> None:
+    """Whatever a person may look for, alone and all together."""
+    for wanted in SEARCHES:
+        for after in (None, (False, 3)):
+            await store.search(wanted, limit=2, after=after)
+    for events in EVENT_SEARCHES:
+        for place in (None, 3):
+            await store.events(events, limit=2, after=place)
+    await store.event(1)
+
+
+SEARCHES = (
+    Search(),
+    Search(text="1001"),
+    Search(email=email_hash("jo@example.com")),
+    *(Search(states=frozenset([state])) for state in State),
+    Search(states=frozenset(State), channel="main"),
+    Search(states=frozenset([State.WAITING, State.DEAD]), channel="main"),
+    Search(storefront="shop"),
+    Search("#", email_hash("jo@example.com"), frozenset([State.DEAD]), "shop", "main"),
+)
+EVENT_SEARCHES = (
+    EventSearch(),
+    EventSearch(storefront="shop", dispositions=frozenset([Disposition.QUEUED, Disposition.STALE])),
+    EventSearch(order_id=1, since=at(-9), until=at(9)),
+    EventSearch(since=at(-9), until=at(9)),
+)
 SELECTIONS = (
     EVERYTHING,
     Selection(code="http_422"),
@@ -1155,10 +1191,12 @@ ALLOWED = (
     "SCAN json_each VIRTUAL TABLE INDEX 1:",  # the same
     "SCAN tally.*",  # one row per channel, state and lane
     "SCAN channels",  # one row per channel
-    "SCAN held",  # one row per storefront
+    "SCAN (held|storefronts)",  # one row per storefront
+    "SCAN dead",  # one row per channel and cause that there are dead letters of
     # For a person, at most so many:
     "SCAN deeds",
     "SCAN replays( USING INDEX replays_running)?",
+    "SCAN orders USING (COVERING )?INDEX orders_(backlog|sleeping|held)",
     # The same, from an index that holds nothing else:
     "SCAN (events|lost|newest) USING (COVERING )?INDEX events_lost(_since)?",
     "SCAN (orders|dead) USING (COVERING )?INDEX orders_dead(_since|_cause)?",

@@ -28,6 +28,7 @@ from relay.core.outcome import Cause, Obtained, Outcome, Refused
 from relay.core.pace import Tempo
 from relay.core.retry import RetryPolicy
 from relay.core.sale import Reason
+from relay.core.search import email_hash
 from relay.core.sources import Cancel, Fetch, Identified, Upsert
 from relay.store import (
     EVERYTHING,
@@ -39,6 +40,7 @@ from relay.store import (
     Deed,
     Discarding,
     Event,
+    EventSearch,
     HeldGroup,
     Receipt,
     Release,
@@ -46,7 +48,9 @@ from relay.store import (
     Replay,
     Revival,
     Revived,
+    Search,
     Selection,
+    Sender,
     Settlement,
     Store,
     StoreFull,
@@ -54,6 +58,7 @@ from relay.store import (
     Taken,
     Tally,
     Timeline,
+    dead_place,
 )
 from relay.store.memory import MemoryStore
 from relay.store.places import Place, of_event, of_order
@@ -114,6 +119,36 @@ async def events_of(store: Store, order_id: int) -> dict[int, Event]:
     timeline = await store.timeline(order_id)
     assert timeline is not None
     return {event.id: event for event in timeline.events}
+
+
+async def pages_of_orders(store: Store, wanted: Search, limit: int) -> list[Order]:
+    """All that a search finds, page by page."""
+    page = await store.search(wanted, limit=limit)
+    orders = [*page.orders]
+    while page.next is not None:
+        page = await store.search(wanted, limit=limit, after=page.next)
+        assert len(page.orders) <= limit
+        orders += page.orders
+    return orders
+
+
+async def pages_of_events(store: Store, wanted: EventSearch, limit: int) -> list[Event]:
+    """The same of events."""
+    page = await store.events(wanted, limit=limit)
+    events = [*page.events]
+    while page.next is not None:
+        page = await store.events(wanted, limit=limit, after=page.next)
+        assert len(page.events) <= limit
+        events += page.events
+    return events
+
+
+async def pages_of_dead(store: Store, limit: int, selection: Selection = EVERYTHING) -> list[Order | Event]:
+    """The same of dead letters."""
+    letters = [*await store.dead_letters(limit, selection)]
+    while letters and (page := await store.dead_letters(limit, selection, after=dead_place(letters[-1]))):
+        letters += page
+    return letters
 
 
 async def places_of(store: Store, order_id: int) -> list[str]:
@@ -1780,6 +1815,229 @@ async def test_the_timeline_tells_everything_oldest_first(store: Store) -> None:
     assert await store.timeline(9999) is None
 
 
+# -- looking for something -------------------------------------------------------------------------------------------
+
+
+async def found(store: Store, **wanted: Any) -> list[str]:
+    return [order.external_id for order in (await store.search(Search(**wanted))).orders]
+
+
+async def test_an_order_is_found_as_it_is_typed_with_or_without_the_number_sign(store: Store) -> None:
+    for name, reference in (("a", "#1001"), ("b", "1001"), ("#1001", None), ("c", "#10010"), ("10", "x"), ("d", "#2")):
+        await accept(store, upsert(name, reference=reference))
+    assert await found(store, text="1001") == await found(store, text="#1001") == ["#1001", "b", "a", "c"]
+    assert await found(store, text=" 10 ") == ["10", "c", "#1001", "b", "a"], "what is exactly it comes first"
+    assert await found(store, text="1") == ["10", "c", "#1001", "b", "a"]
+    assert await found(store, text="#") == ["d", "c", "#1001", "a"]
+    assert await found(store, text="001") == await found(store, text="B") == await found(store, text="\ud800") == []
+    assert await found(store, text="") == await found(store) == ["d", "10", "c", "#1001", "b", "a"]
+
+
+async def test_what_is_looked_for_may_be_narrowed_by_all_that_is_known(store: Store) -> None:
+    for number in range(8):
+        storefront, channel = ("outlet", "other") if number % 2 else ("shop", "main")
+        receipt = await accept(store, upsert(str(number), reference="#5"), storefront=storefront, channel=channel)
+        if number >= 4:
+            taken = await take(store, receipt, channel=channel)
+            await settle(store, taken, REFUSED if number < 6 else SENT, sale=b'{"customer": {"email": "a@b.c"}}')
+    assert await found(store, storefront="shop") == await found(store, channel="main") == ["6", "4", "2", "0"]
+    assert await found(store, states=frozenset([State.DEAD])) == ["5", "4"]
+    assert await found(store, states=frozenset([State.DEAD, State.SENT])) == ["7", "6", "5", "4"]
+    assert await found(store, states=frozenset([State.WAITING]), channel="other") == ["3", "1"]
+    assert await found(store, states=frozenset([State.HELD])) == await found(store, channel="unheard of") == []
+    assert await found(store, text="5", storefront="shop", states=frozenset([State.WAITING])) == ["2", "0"]
+    assert await found(store, text="5") == ["7", "6", "5", "4", "3", "2", "1", "0"], "one is it by id, all by reference"
+    everything = Search("5", email_hash("a@b.c"), frozenset([State.SENT]), "outlet", "other")
+    assert [order.external_id for order in (await store.search(everything)).orders] == ["7"]
+
+
+async def test_who_bought_is_known_by_the_newest_sale_and_forgotten_with_it(store: Store) -> None:
+    first, second = [await accept(store, upsert(name), received_at=at(-9)) for name in "ab"]
+    assert await found(store, email=email_hash("jo@example.com")) == [], "no sale was made yet"
+    for receipt in (first, second):
+        await settle(
+            store, await take(store, receipt), sale=b'{"customer":{"email":" Jo@Example.COM "},"lineItems":[]}'
+        )
+    assert await found(store, email=email_hash("jo@example.com")) == ["b", "a"]
+    await accept(store, upsert("a"))
+    await settle(store, await take(store, first), sale=b'{"customer":{"email":"eve@example.com"}}')
+    assert await found(store, email=email_hash("JO@example.com ")) == ["b"]
+    assert await found(store, email=email_hash("eve@example.com")) == ["a"]
+    assert (await swept(store, bodies=at(1), finished=at(-99)))[-1] == 2
+    assert await found(store, email=email_hash("jo@example.com")) == []
+    assert await found(store) == ["b", "a"]
+
+
+async def test_a_search_goes_on_where_it_was_while_orders_come_and_go(store: Store) -> None:
+    receipts = [await accept(store, upsert(f"1{number}")) for number in range(4)]
+    exact = await accept(store, upsert("1"))
+    await accept(store, upsert("19"))
+    wanted = Search(text="1")
+    first = await store.search(wanted, limit=2)
+    assert [order.external_id for order in first.orders] == ["1", "19"]
+    await accept(store, upsert("18"))
+    for receipt in (exact, receipts[3]):
+        await deliver(store, receipt, now=at(-9))
+    await swept(store, bodies=at(9), finished=at(9))
+    assert first.next is not None
+    second = await store.search(wanted, limit=2, after=first.next)
+    assert [order.external_id for order in second.orders] == ["12", "11"]
+    assert second.next is not None
+    third = await store.search(wanted, limit=2, after=second.next)
+    assert ([order.external_id for order in third.orders], third.next) == (["10"], None)
+
+
+async def test_those_that_are_exactly_it_are_paged_before_the_others(store: Store) -> None:
+    for number in range(3):
+        await accept(store, upsert(f"1{number}", reference="#1"))
+    for number in range(3, 6):
+        await accept(store, upsert(f"1{number}"))
+    for limit in range(1, 8):
+        names = [order.external_id for order in await pages_of_orders(store, Search(text="1"), limit)]
+        assert names == ["12", "11", "10", "15", "14", "13"]
+
+
+async def test_an_event_is_known_by_its_id_whatever_it_is_about(store: Store) -> None:
+    about, ping, lost = (
+        await accept(store, upsert(key="k")),
+        await accept(store, ignored()),
+        await accept(store, garbled()),
+    )
+    again = await accept(store, upsert(key="k"))
+    known = [await store.event(receipt.event_id) for receipt in (about, ping, lost, again)]
+    assert [(e.event.disposition, e.event.order_id, e.has_body) for e in known if e is not None] == [
+        (Disposition.QUEUED, about.order_id, True),
+        (Disposition.IGNORED, None, True),
+        (Disposition.QUARANTINED, None, True),
+        (Disposition.DUPLICATE, about.order_id, False),
+    ]
+    await deliver(store, about)
+    await swept(store, bodies=at(1), finished=at(-1))
+    kept = await store.event(about.event_id)
+    assert kept is not None
+    assert not kept.has_body
+    assert await store.event(99) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ids"),
+    [
+        (EventSearch(), [6, 5, 4, 3, 2, 1]),
+        (EventSearch(storefront="shop"), [6, 4, 3, 1]),
+        (EventSearch(order_id=1), [4, 3, 1]),
+        (EventSearch(order_id=1, dispositions=frozenset([Disposition.DUPLICATE])), [4]),
+        (EventSearch(dispositions=frozenset([Disposition.QUEUED, Disposition.IGNORED])), [6, 2, 1]),
+        (EventSearch(since=at(3), until=at(5)), [5, 4, 3]),
+        (EventSearch(until=at(0)), []),
+        (EventSearch(since=at(9)), []),
+        (EventSearch(order_id=9), []),
+        (EventSearch("shop", frozenset([Disposition.MERGED]), 1, at(3), at(3)), [3]),
+    ],
+)
+async def test_events_are_found_those_accepted_last_first(store: Store, wanted: EventSearch, ids: list[int]) -> None:
+    coming: list[tuple[Identified, str]] = [
+        (upsert("1", key="k"), "shop"), (upsert("2"), "outlet"), (upsert("1"), "shop"), (upsert("1", key="k"), "shop"),
+        (garbled(), "outlet"), (ignored(), "shop"),
+    ]  # fmt: skip
+    for second, (event, storefront) in enumerate(coming, start=1):
+        await accept(store, event, storefront=storefront, received_at=at(second))
+    assert [event.id for event in (await store.events(wanted)).events] == ids
+    for limit in (1, 2):
+        assert [event.id for event in await pages_of_events(store, wanted, limit)] == ids
+
+
+async def test_events_are_found_by_when_they_came_also_where_the_clock_was_a_little_off(store: Store) -> None:
+    came = [0, 60, 30, 3000, 20, 90, 2000, 7000, 3600, 9000]
+    for second in came:
+        await accept(store, garbled(), received_at=at(second))
+    for since in (0, 25, 61, 2500, 8000):
+        for until in (29, 2000, 3599, 9000):
+            wanted = EventSearch(since=at(since), until=at(until))
+            found_at = [event.received_at for event in await pages_of_events(store, wanted, 3)]
+            assert found_at == [at(second) for second in reversed(came) if since <= second <= until]
+
+
+async def test_what_a_storefront_sent_is_remembered_whatever_is_deleted(store: Store) -> None:
+    assert await store.storefronts() == {}
+    first = await accept(store, upsert("1", key="k"), received_at=at(1))
+    await accept(store, upsert("1", key="k"), received_at=at(2))
+    await accept(store, ignored(), received_at=at(3))
+    await accept(store, garbled(), storefront="outlet", received_at=at(9))
+    await accept(store, garbled(), storefront="outlet", received_at=at(4))
+    assert await store.storefronts() == {"shop": Sender(3, at(3)), "outlet": Sender(2, at(4))}, "the clock was set back"
+    await deliver(store, first)
+    await swept(store, bodies=at(99), finished=at(99))
+    assert (await store.events(EventSearch(storefront="shop"))).events == []
+    assert await store.storefronts() == {"shop": Sender(3, at(3)), "outlet": Sender(2, at(4))}
+
+
+async def test_what_was_fetched_is_no_webhook_that_was_sent(store: Store) -> None:
+    await fetch(store, await announce(store), upsert(), now=at(3))
+    assert len((await store.events(EventSearch())).events) == 2
+    assert {name: sender.accepted for name, sender in (await store.storefronts()).items()} == {"shop": 1}
+
+
+async def test_what_persons_did_is_paged_and_found_by_what_it_is_about(store: Store) -> None:
+    deeds = [Deed(at(n), "anna", "discard", f"order:{n % 2}", "why", token="desk" if n else None) for n in range(5)]
+    for one in deeds:
+        await store.record(one)
+    newest = await store.deeds(2)
+    assert newest == deeds[:-3:-1]
+    assert [one.token for one in await store.deeds()] == ["desk"] * 4 + [None]
+    await store.record(Deed(at(9), "ben", "pause", "channel main", "why"))
+    assert newest[-1].id is not None
+    assert await store.deeds(2, after=newest[-1].id) == deeds[2:0:-1]
+    assert await store.deeds(after=1) == []
+    assert await store.deeds(about="order:1") == [deeds[3], deeds[1]]
+    assert await store.deeds(1, about="order:0", after=5) == [deeds[2]]
+    assert await store.deeds(about="order") == []
+
+
+async def test_dead_letters_are_paged_while_some_come_and_others_go(store: Store) -> None:
+    ids = await several_dead(store)
+    at_once = await accept(store, garbled(), received_at=at(10))
+    letters = await store.dead_letters()
+    assert [letter.id for letter in letters] == [*(ids[name] for name in "fedcb"), at_once.event_id, ids["a"]]
+    for limit in range(1, 9):
+        assert await pages_of_dead(store, limit) == letters
+    for code in ("http_422", NO_ORDER):
+        selection = Selection(code=code)
+        assert await pages_of_dead(store, 1, selection) == await store.dead_letters(selection=selection)
+    first = await store.dead_letters(3)
+    await store.discard(Discarding(deed(), [ids["e"], ids["c"]], [ids["d"]]))
+    await deliver(store, await accept(store, upsert("g")), REFUSED, now=at(99))
+    assert await store.dead_letters(2, after=dead_place(first[-1])) == [letters[4], letters[5]]
+    assert await store.dead_letters(2, after=dead_place(letters[5])) == [letters[6]]
+    assert await store.dead_letters(2, after=dead_place(letters[6])) == []
+
+
+async def test_dead_letters_are_counted_by_channel_and_cause_whatever_becomes_of_them(store: Store) -> None:
+    assert await store.dead_tally() == {}
+    ids = await several_dead(store)
+    counted = {("main", "http_422"): 3, ("other", "unmappable"): 1, (None, NO_ORDER): 2}
+    assert await store.dead_tally() == counted
+    await store.discard(Discarding(deed(), [ids["a"], ids["c"]], [ids["d"]]))
+    assert await store.dead_tally() == {("main", "http_422"): 2, (None, NO_ORDER): 1}
+    await store.revive(Revival([ids["b"]], at(99), {}))
+    await store.understood(ids["f"], arrival(upsert("f"), storefront="outlet"))
+    assert await store.dead_tally() == {("main", "http_422"): 1}
+    assert await store.take("main", [ids["b"]]) is not None
+    await accept(store, upsert("e"))
+    assert await store.dead_tally() == {}
+
+
+async def test_replays_are_paged_and_looked_up(store: Store) -> None:
+    begun = [await store.begin_replay(EVERYTHING, deed("replay", now=at(n))) for n in range(4)]
+    newest = await store.replays(2)
+    assert newest == begun[:1:-1]
+    await store.begin_replay(EVERYTHING, deed("replay", now=at(9)))
+    await store.note_replay(begun[1].id, event_id=0, revived=0, left=0, ended_at=at(9))
+    assert [one.id for one in await store.replays(2, after=newest[-1].id)] == [begun[1].id, begun[0].id]
+    assert await store.replays(running=True, after=begun[2].id) == [begun[0]]
+    assert await store.replay(begun[3].id) == begun[3]
+    assert await store.replay(99) is None
+
+
 async def test_lost_events_are_counted_up_to_a_limit(store: Store) -> None:
     for _ in range(3):
         await accept(store, garbled())
@@ -2869,6 +3127,19 @@ class Stores(RuleBasedStateMachine):
         causes: list[tuple[str | None, str | None]] = [(NO_ORDER, None)] * len(lost)
         causes += [(o.code, o.channel) for o in self.model.orders.values() if o.state == "dead"]
         assert told == Counter(causes)
+        assert self.run(self.store.dead_tally()) == Counter((channel, code) for code, channel in causes)
+        paged = self.run(pages_of_dead(self.store, 2))
+        assert paged == letters
+
+    @invariant()
+    def every_order_and_every_event_is_found(self) -> None:
+        orders = sorted((order.id for order in self.model.orders.values()), reverse=True)
+        assert [order.id for order in self.run(pages_of_orders(self.store, Search(), 3))] == orders
+        for state in State:
+            found = self.run(pages_of_orders(self.store, Search(states=frozenset([state])), 3))
+            assert [order.id for order in found] == [i for i in orders if self.model.by_id(i).state == state]
+        events = sorted(self.model.events, reverse=True)
+        assert [event.id for event in self.run(pages_of_events(self.store, EventSearch(), 3))] == events
 
     @invariant()
     def what_persons_did_is_remembered(self) -> None:

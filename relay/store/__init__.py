@@ -159,6 +159,11 @@ class Deed:
     about: str
     """A channel, an order, an event, or what was selected: ``channel main``, ``order:17``, ``code http_422`` …"""
     why: str
+    token: str | None = None
+    """The name of the API token that was used; ``None`` where none was, and for what was done before these were
+    kept."""
+    id: int | None = field(default=None, compare=False)
+    """Given by the store, greater for each; ``None`` until it is kept."""
 
 
 NO_ORDER = "no_order"
@@ -275,6 +280,88 @@ class HeldGroup:
 
 HeldPlace = tuple[Instant, int]
 """How far one has come among held orders, those held longest first: since when the last one is held, and its id."""
+DeadPlace = tuple[Instant, bool, int]
+"""How far one has come among dead letters, newest first: since when the last one is dead, whether it is an event, and
+its id. It stays good when that one is no dead letter any more, and whatever becomes one meanwhile is before it."""
+
+
+def dead_place(letter: Order | Event) -> DeadPlace:
+    """Where a dead letter is among them, to go on behind it."""
+    if isinstance(letter, Event):
+        return letter.received_at, True, letter.id
+    return letter.since, False, letter.id
+
+
+SearchPlace = tuple[bool, int]
+"""How far one has come in a search for orders: whether still among those that are exactly what was typed, and the id
+of the last one looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which orders: those for which everything that is given holds."""
+
+    text: str | None = None
+    """Their reference or external id is this, or begins with it; the ``#`` in front may be there or not, here and
+    there. Upper and lower case differ. Empty: any."""
+    email: bytes | None = None
+    """That of who bought, by the newest sale that was made: see :func:`relay.core.search.email_hash`."""
+    states: frozenset[State] = frozenset()
+    """In one of these; empty: in any."""
+    storefront: str | None = None
+    channel: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrdersPage:
+    """Some orders that were found, newest first; those that are exactly what was typed before all others."""
+
+    orders: Sequence[Order]
+    next: SearchPlace | None
+    """Where to go on; ``None``: there are no others. A page may be short, even empty, and have a next one, because
+    only so many orders are looked at for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventSearch:
+    """Which events: those for which everything that is given holds."""
+
+    storefront: str | None = None
+    dispositions: frozenset[Disposition] = frozenset()
+    """With one of these, as far as is known by now; empty: with any."""
+    order_id: int | None = None
+    since: Instant | None = None
+    """Received then or later."""
+    until: Instant | None = None
+    """Received then or earlier."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventsPage:
+    """Some events that were found, those accepted last first."""
+
+    events: Sequence[Event]
+    next: int | None
+    """The id of the last one looked at, to go on behind it; ``None``: there are no others. A page may be short, even
+    empty, and have a next one, because only so many events are looked at for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEvent:
+    """One event, and whether its raw body is still kept: see :meth:`Store.body`."""
+
+    event: Event
+    has_body: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """What a storefront has sent since the store was made, whatever was deleted of it since."""
+
+    accepted: int
+    """Webhooks, duplicates and those included that say nothing new."""
+    last_at: Instant
+    """When the latest of them was received."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +457,9 @@ class Size:
 
 Tally = Mapping[tuple[str, State, Lane], int]
 """How many orders are in each state, by channel, state and lane. Exact, and kept, not counted."""
+DeadTally = Mapping[tuple[str | None, str], int]
+"""How many dead letters there are, by channel (``None`` for events from which no order could be read) and code of the
+cause; none that has none. Exact, and kept, not counted."""
 
 
 class Store(Protocol):
@@ -458,16 +548,22 @@ class Store(Protocol):
         revived and left. ``None`` if it has ended or there is none of this id."""
         ...
 
-    async def replays(self, limit: int = 20, *, running: bool = False) -> Sequence[Replay]:
-        """Bulk replays, newest first; ``running``: only those that have not ended."""
+    async def replays(self, limit: int = 20, *, running: bool = False, after: int | None = None) -> Sequence[Replay]:
+        """Bulk replays, newest first; ``running``: only those that have not ended; ``after``: only those before the
+        one of this id."""
+        ...
+
+    async def replay(self, replay_id: int) -> Replay | None:
+        """How far one bulk replay is."""
         ...
 
     async def record(self, deed: Deed) -> None:
         """Keep what a person did, where no other method does."""
         ...
 
-    async def deeds(self, limit: int = 100) -> Sequence[Deed]:
-        """What persons did, newest first."""
+    async def deeds(self, limit: int = 100, *, after: int | None = None, about: str | None = None) -> Sequence[Deed]:
+        """What persons did, newest first. ``after``: only what was done before the one of this id; ``about``: only what
+        is exactly about this, such as ``order:17``."""
         ...
 
     async def sweep(self, cutoffs: Cutoffs, place: SweepPlace, *, limit: int) -> Swept:
@@ -487,6 +583,14 @@ class Store(Protocol):
         """How many orders are in which state."""
         ...
 
+    async def dead_tally(self) -> DeadTally:
+        """How many dead letters there are, by channel and cause."""
+        ...
+
+    async def storefronts(self) -> Mapping[str, Sender]:
+        """What each storefront has sent that ever sent anything; kept, not counted."""
+        ...
+
     async def oldest_due(self) -> Mapping[tuple[str, Lane], Instant]:
         """Since when the most urgent delivery of each channel and lane has been due: that is the longest, but where
         orders are fetched, which keep their place when a further webhook lets them sleep anew."""
@@ -496,12 +600,29 @@ class Store(Protocol):
         """Orders by reference (``#1001``) or external id, newest first."""
         ...
 
+    async def search(self, wanted: Search, *, limit: int = 20, after: SearchPlace | None = None) -> OrdersPage:
+        """Orders that are wanted, beyond ``after``: newest first, that is by their ids; but those that are exactly
+        ``wanted.text`` before those that only begin with it."""
+        ...
+
+    async def event(self, event_id: int) -> KeptEvent | None:
+        """One event, of whatever order or none."""
+        ...
+
+    async def events(self, wanted: EventSearch, *, limit: int = 100, after: int | None = None) -> EventsPage:
+        """Events that are wanted, those accepted last first, that is by their ids: those before the one of id
+        ``after``."""
+        ...
+
     async def timeline(self, order_id: int, limit: int = 1000) -> Timeline | None:
         """One order's events and attempts."""
         ...
 
-    async def dead_letters(self, limit: int = 100, selection: Selection = EVERYTHING) -> Sequence[Order | Event]:
-        """What needs a person: dead orders, and authentic events from which no order could be read. Newest first."""
+    async def dead_letters(
+        self, limit: int = 100, selection: Selection = EVERYTHING, *, after: DeadPlace | None = None
+    ) -> Sequence[Order | Event]:
+        """What needs a person: dead orders, and authentic events from which no order could be read. Newest first;
+        beyond ``after``, see :func:`dead_place`."""
         ...
 
     async def dead_groups(self) -> Sequence[DeadGroup]:

@@ -15,6 +15,7 @@ from relay.core.delivery import TRANSITIONS, HeadStarts, Lane, State
 from relay.core.instant import Instant
 from relay.core.order import Accepted, Arrival, Disposition, Finding, Lease, Order
 from relay.core.sale import Reason
+from relay.core.search import email_hash_of_sale
 from relay.core.sources import Cancel, Fetch, Ignore, NotUnderstood, Upsert
 from relay.store import (
     NO_ORDER,
@@ -29,6 +30,7 @@ from relay.store import (
     Revival,
     Revived,
     Selection,
+    Sender,
     Settled,
     Settlement,
 )
@@ -93,6 +95,21 @@ class Kept:
     headers: Mapping[str, str] | None = None
     """Of an event from which no order could be read."""
 
+    @property
+    def was_fetched(self) -> bool:
+        """Whether it is a document that the relay read, and no webhook that was sent."""
+        return self.digest is None and self.body is not None
+
+
+@dataclass(frozen=True, slots=True)
+class MadeSale:
+    """A sale that was made, to be saved."""
+
+    revision: int
+    sale: bytes
+    email: bytes | None
+    """Who bought: see :func:`relay.core.search.email_hash`."""
+
 
 @dataclass(slots=True)
 class Loaded:
@@ -134,7 +151,7 @@ class Ledger:
         self.amended: dict[int, Event] = {}
         """Events from which no order could be read, and of which more is known now."""
         self.attempts: list[tuple[int, Attempt]] = []
-        self.sales: dict[int, tuple[int, bytes]] = {}
+        self.sales: dict[int, MadeSale] = {}
         self.findings: list[tuple[int, int, Finding]] = []
         """Order id, revision, and what is now known of the event that became it."""
         self.deeds: list[Deed] = []
@@ -201,7 +218,7 @@ class Ledger:
         if settlement.attempt is not None:
             self.attempts.append((order.id, settlement.attempt))
         if settlement.sale is not None:
-            self.sales[order.id] = (revision, settlement.sale)
+            self.sales[order.id] = MadeSale(revision, settlement.sale, email_hash_of_sale(settlement.sale))
         if settlement.finding is not None:
             self.findings.append((order.id, revision, settlement.finding))
         return Settled(changed, _place(changed) if changed.state is State.WAITING else None)
@@ -356,6 +373,29 @@ class Ledger:
             if was != (order.state is State.HELD):
                 deltas[order.storefront] = deltas.get(order.storefront, 0) + (-1 if was else 1)
         return {storefront: delta for storefront, delta in deltas.items() if delta}
+
+    def dead_deltas(self) -> dict[tuple[str, str], int]:
+        """By how much the number of dead letters changes, by channel (none: ``""``) and code of the cause."""
+        deltas: dict[tuple[str, str], int] = {}
+        for order in self.changed():
+            for known, by in ((self._before.get(order.id), -1), (order, 1)):
+                if known is not None and known.state is State.DEAD:
+                    at = (known.channel, "" if known.cause is None else known.cause.code)
+                    deltas[at] = deltas.get(at, 0) + by
+        lost = sum(is_lost(kept.event) for kept in self.events) - sum(not is_lost(e) for e in self.amended.values())
+        deltas["", NO_ORDER] = deltas.get(("", NO_ORDER), 0) + lost
+        return {at: delta for at, delta in deltas.items() if delta}
+
+    def senders(self) -> dict[str, Sender]:
+        """What each storefront sent, and when the last of it came."""
+        senders: dict[str, Sender] = {}
+        for kept in self.events:
+            if kept.was_fetched:
+                continue
+            before = senders.get(kept.event.storefront)
+            accepted = 1 if before is None else before.accepted + 1
+            senders[kept.event.storefront] = Sender(accepted, kept.event.received_at)
+        return senders
 
     # -- how -------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ the first promise: what it acknowledges is gone with the process.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from heapq import nsmallest
+from heapq import nlargest, nsmallest
 from itertools import islice
 
 from relay.core.backlog import Waiting
@@ -12,6 +12,7 @@ from relay.core.condition import Condition
 from relay.core.delivery import FINISHED, HeadStarts, Lane, State
 from relay.core.instant import Instant
 from relay.core.order import Arrival, Order
+from relay.core.search import begins, is_exactly
 from relay.store import (
     EVERYTHING,
     NO_ORDER,
@@ -19,19 +20,28 @@ from relay.store import (
     Attempt,
     Cutoffs,
     DeadGroup,
+    DeadPlace,
+    DeadTally,
     Deed,
     Discarding,
     Event,
+    EventSearch,
+    EventsPage,
     HeldGroup,
     HeldPlace,
+    KeptEvent,
     LostEvent,
+    OrdersPage,
     Receipt,
     Release,
     Released,
     Replay,
     Revival,
     Revived,
+    Search,
+    SearchPlace,
     Selection,
+    Sender,
     Settled,
     Settlement,
     Size,
@@ -40,8 +50,9 @@ from relay.store import (
     Taken,
     Tally,
     Timeline,
+    dead_place,
 )
-from relay.store.ledger import Fresh, Ledger, Loaded, begun, is_lost, key_of, selects
+from relay.store.ledger import Fresh, Ledger, Loaded, MadeSale, begun, is_lost, key_of, selects
 
 _UNDER_WAY = (State.WAITING, State.SLEEPING)
 
@@ -69,10 +80,12 @@ class MemoryStore:
         self._seen: dict[bytes, int] = {}
         self._attempts: dict[int, tuple[int, Attempt]] = {}
         """By id: the order's, and what happened."""
-        self._sales: dict[int, tuple[int, bytes]] = {}
+        self._sales: dict[int, MadeSale] = {}
+        self._senders: dict[str, Sender] = {}
         self._conditions: dict[str, Condition] = {}
         self._replays: dict[int, Replay] = {}
         self._deeds: list[Deed] = []
+        """Oldest first; their ids are 1, 2, 3 …"""
         self._event_ids, self._order_ids, self._attempt_ids = _Numbers(), _Numbers(), _Numbers()
         self._fresh = Fresh(self._event_ids.next, self._order_ids.next, _Numbers().next)
 
@@ -84,7 +97,7 @@ class MemoryStore:
         again._ids, again._events, again._bodies = dict(self._ids), dict(self._events), dict(self._bodies)
         again._headers, again._seen, again._attempts = dict(self._headers), dict(self._seen), dict(self._attempts)
         again._sales, again._conditions = dict(self._sales), dict(self._conditions)
-        again._replays, again._deeds = dict(self._replays), list(self._deeds)
+        again._replays, again._deeds, again._senders = dict(self._replays), list(self._deeds), dict(self._senders)
         again._event_ids.last, again._order_ids.last = self._event_ids.last, self._order_ids.last
         again._attempt_ids.last = self._attempt_ids.last
         return again
@@ -123,7 +136,7 @@ class MemoryStore:
 
     async def keep(self, channel: str, condition: Condition, deed: Deed | None = None) -> None:
         self._conditions[channel] = condition
-        self._deeds += [] if deed is None else [deed]
+        self._save_deeds([] if deed is None else [deed])
 
     async def revive(self, revival: Revival) -> Sequence[Revived]:
         ledger = self._ledger(revival.order_ids)
@@ -153,7 +166,7 @@ class MemoryStore:
         replay = begun(selection, deed, replay_id=len(self._replays) + 1, total=0)
         replay = replace(replay, total=sum(1 for _ in self._dead(replay.selection)))
         self._replays[replay.id] = replay
-        self._deeds.append(deed)
+        self._save_deeds([deed])
         return replay
 
     async def advance_replay(
@@ -229,15 +242,19 @@ class MemoryStore:
     async def conditions(self) -> Mapping[str, Condition]:
         return dict(self._conditions)
 
-    async def replays(self, limit: int = 20, *, running: bool = False) -> Sequence[Replay]:
-        newest_first = reversed(self._replays.values())
+    async def replays(self, limit: int = 20, *, running: bool = False, after: int | None = None) -> Sequence[Replay]:
+        newest_first = (replay for replay in reversed(self._replays.values()) if after is None or replay.id < after)
         return list(islice((replay for replay in newest_first if replay.ended_at is None or not running), limit))
 
-    async def record(self, deed: Deed) -> None:
-        self._deeds.append(deed)
+    async def replay(self, replay_id: int) -> Replay | None:
+        return self._replays.get(replay_id)
 
-    async def deeds(self, limit: int = 100) -> Sequence[Deed]:
-        return list(islice(reversed(self._deeds), limit))
+    async def record(self, deed: Deed) -> None:
+        self._save_deeds([deed])
+
+    async def deeds(self, limit: int = 100, *, after: int | None = None, about: str | None = None) -> Sequence[Deed]:
+        newest_first = reversed(self._deeds if after is None else self._deeds[: max(0, after - 1)])
+        return list(islice((deed for deed in newest_first if about in (None, deed.about)), limit))
 
     async def tally(self) -> Tally:
         tally: dict[tuple[str, State, Lane], int] = {}
@@ -245,6 +262,16 @@ class MemoryStore:
             at = (order.channel, order.state, order.lane)
             tally[at] = tally.get(at, 0) + 1
         return tally
+
+    async def dead_tally(self) -> DeadTally:
+        tally: dict[tuple[str | None, str], int] = {}
+        for letter in self._dead(EVERYTHING):
+            code, channel, _ = _group_of(letter)
+            tally[channel, code] = tally.get((channel, code), 0) + 1
+        return tally
+
+    async def storefronts(self) -> Mapping[str, Sender]:
+        return dict(self._senders)
 
     async def oldest_due(self) -> Mapping[tuple[str, Lane], Instant]:
         waiting = [order for order in self._orders.values() if order.state is State.WAITING]
@@ -255,6 +282,22 @@ class MemoryStore:
         newest_first = reversed(self._orders.values())
         return list(islice((o for o in newest_first if reference in (o.reference, o.external_id)), limit))
 
+    async def search(self, wanted: Search, *, limit: int = 20, after: SearchPlace | None = None) -> OrdersPage:
+        found = [
+            (_search_place(order, wanted), order) for order in self._orders.values() if self._is_wanted(order, wanted)
+        ]
+        page = nlargest(limit + 1, (at for at in found if after is None or at[0] < after), key=lambda at: at[0])
+        return OrdersPage([order for _, order in page[:limit]], page[limit - 1][0] if len(page) > limit else None)
+
+    async def event(self, event_id: int) -> KeptEvent | None:
+        event = self._events.get(event_id)
+        return None if event is None else KeptEvent(event, event_id in self._bodies)
+
+    async def events(self, wanted: EventSearch, *, limit: int = 100, after: int | None = None) -> EventsPage:
+        found = (e for e in self._events.values() if (after is None or e.id < after) and _is_wanted_event(e, wanted))
+        page = nlargest(limit + 1, found, key=lambda event: event.id)
+        return EventsPage(page[:limit], page[limit - 1].id if len(page) > limit else None)
+
     async def timeline(self, order_id: int, limit: int = 1000) -> Timeline | None:
         order = self._orders.get(order_id)
         if order is None:
@@ -263,11 +306,11 @@ class MemoryStore:
         attempts = [attempt for of, attempt in self._attempts.values() if of == order_id]
         return Timeline(order, events[-limit:], attempts[-limit:])
 
-    async def dead_letters(self, limit: int = 100, selection: Selection = EVERYTHING) -> Sequence[Order | Event]:
-        def when(letter: Order | Event) -> tuple[Instant, bool, int]:
-            return _dead_since(letter), isinstance(letter, Event), letter.id
-
-        return sorted(self._dead(selection), key=when, reverse=True)[:limit]
+    async def dead_letters(
+        self, limit: int = 100, selection: Selection = EVERYTHING, *, after: DeadPlace | None = None
+    ) -> Sequence[Order | Event]:
+        letters = (letter for letter in self._dead(selection) if after is None or dead_place(letter) < after)
+        return nlargest(limit, letters, key=dead_place)
 
     async def dead_groups(self) -> Sequence[DeadGroup]:
         groups: dict[tuple[str, str | None, str], list[Order | Event]] = {}
@@ -318,8 +361,8 @@ class MemoryStore:
         return self._bodies.get(event_id)
 
     async def sale(self, order_id: int) -> bytes | None:
-        _, sale = self._sales.get(order_id, (0, None))
-        return sale
+        made = self._sales.get(order_id)
+        return None if made is None else made.sale
 
     async def size(self) -> Size | None:
         return None
@@ -338,6 +381,16 @@ class MemoryStore:
         """Dead letters that are selected, in the order of their ids."""
         yield from (o for o in self._orders.values() if o.state is State.DEAD and selects(selection, o))
         yield from (e for e in self._events.values() if is_lost(e) and selects(selection, e))
+
+    def _is_wanted(self, order: Order, wanted: Search) -> bool:
+        made = self._sales.get(order.id)
+        return (
+            (not wanted.text or begins(wanted.text, order.reference, order.external_id))
+            and (wanted.email is None or (made is not None and made.email == wanted.email))
+            and (not wanted.states or order.state in wanted.states)
+            and wanted.storefront in (None, order.storefront)
+            and wanted.channel in (None, order.channel)
+        )
 
     def _about(self, arrival: Arrival) -> Sequence[int]:
         key = key_of(arrival)
@@ -376,7 +429,16 @@ class MemoryStore:
                     amended = replace(event, disposition=finding.disposition, reasons=finding.reasons)
                     self._events[event.id] = amended
         self._replays.update(ledger.replays)
-        self._deeds += ledger.deeds
+        self._save_deeds(ledger.deeds)
+        self._save_senders(ledger.senders())
+
+    def _save_senders(self, senders: Mapping[str, Sender]) -> None:
+        for storefront, sent in senders.items():
+            before = self._senders.get(storefront, Sender(0, 0))
+            self._senders[storefront] = replace(sent, accepted=before.accepted + sent.accepted)
+
+    def _save_deeds(self, deeds: Sequence[Deed]) -> None:
+        self._deeds += [replace(deed, id=number) for number, deed in enumerate(deeds, start=len(self._deeds) + 1)]
 
     # -- forgetting ------------------------------------------------------------------------------------------------
 
@@ -455,6 +517,20 @@ def _page(rows: Mapping[int, object], after: int, limit: int) -> tuple[Sequence[
     """The next ids above one, and whether there are more."""
     above = nsmallest(limit + 1, (row_id for row_id in rows if row_id > after))
     return above[:limit], len(above) > limit
+
+
+def _search_place(order: Order, wanted: Search) -> SearchPlace:
+    return bool(wanted.text) and is_exactly(wanted.text or "", order.reference, order.external_id), order.id
+
+
+def _is_wanted_event(event: Event, wanted: EventSearch) -> bool:
+    return (
+        wanted.storefront in (None, event.storefront)
+        and (not wanted.dispositions or event.disposition in wanted.dispositions)
+        and wanted.order_id in (None, event.order_id)
+        and (wanted.since is None or event.received_at >= wanted.since)
+        and (wanted.until is None or event.received_at <= wanted.until)
+    )
 
 
 def _dead_since(letter: Order | Event) -> Instant:

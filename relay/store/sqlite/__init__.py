@@ -27,19 +27,28 @@ from relay.store import (
     Advanced,
     Cutoffs,
     DeadGroup,
+    DeadPlace,
+    DeadTally,
     Deed,
     Discarding,
     Event,
+    EventSearch,
+    EventsPage,
     HeldGroup,
     HeldPlace,
+    KeptEvent,
     LostEvent,
+    OrdersPage,
     Receipt,
     Release,
     Released,
     Replay,
     Revival,
     Revived,
+    Search,
+    SearchPlace,
     Selection,
+    Sender,
     Settled,
     Settlement,
     Size,
@@ -52,7 +61,7 @@ from relay.store import (
 )
 from relay.store.group import GroupCommit
 from relay.store.ledger import begun
-from relay.store.sqlite import reading, sweeping
+from relay.store.sqlite import reading, searching, sweeping
 from relay.store.sqlite.commands import (
     AdvanceReplay,
     BeginReplay,
@@ -234,14 +243,23 @@ class SqliteStore:
     async def conditions(self) -> Mapping[str, Condition]:
         return await self._read(reading.conditions)
 
-    async def replays(self, limit: int = 20, *, running: bool = False) -> Sequence[Replay]:
-        return await self._read(lambda reader: reading.replays(reader, limit, running=running))
+    async def replays(self, limit: int = 20, *, running: bool = False, after: int | None = None) -> Sequence[Replay]:
+        return await self._read(lambda reader: reading.replays(reader, limit, running=running, after=after))
 
-    async def deeds(self, limit: int = 100) -> Sequence[Deed]:
-        return await self._read(lambda reader: reading.deeds(reader, limit))
+    async def replay(self, replay_id: int) -> Replay | None:
+        return await self._read(lambda reader: reading.replay(reader, replay_id))
+
+    async def deeds(self, limit: int = 100, *, after: int | None = None, about: str | None = None) -> Sequence[Deed]:
+        return await self._read(lambda reader: reading.deeds(reader, limit, after, about))
 
     async def tally(self) -> Tally:
         return await self._read(reading.tally)
+
+    async def dead_tally(self) -> DeadTally:
+        return await self._read(reading.dead_tally)
+
+    async def storefronts(self) -> Mapping[str, Sender]:
+        return await self._read(reading.storefronts)
 
     async def oldest_due(self) -> Mapping[tuple[str, Lane], Instant]:
         return await self._read(reading.oldest_due)
@@ -249,11 +267,22 @@ class SqliteStore:
     async def find(self, reference: str, limit: int = 20) -> Sequence[Order]:
         return await self._read(lambda reader: reading.find(reader, self._writing.order, reference, limit))
 
+    async def search(self, wanted: Search, *, limit: int = 20, after: SearchPlace | None = None) -> OrdersPage:
+        return await self._read(lambda reader: searching.search(reader, self._writing.order, wanted, limit, after))
+
+    async def event(self, event_id: int) -> KeptEvent | None:
+        return await self._read(lambda reader: searching.event(reader, event_id))
+
+    async def events(self, wanted: EventSearch, *, limit: int = 100, after: int | None = None) -> EventsPage:
+        return await self._read(lambda reader: searching.events(reader, wanted, limit, after))
+
     async def timeline(self, order_id: int, limit: int = 1000) -> Timeline | None:
         return await self._read(lambda reader: reading.timeline(reader, self._writing.order, order_id, limit))
 
-    async def dead_letters(self, limit: int = 100, selection: Selection = EVERYTHING) -> Sequence[Order | Event]:
-        return await self._read(lambda reader: reading.dead_letters(reader, self._writing.order, limit, selection))
+    async def dead_letters(
+        self, limit: int = 100, selection: Selection = EVERYTHING, *, after: DeadPlace | None = None
+    ) -> Sequence[Order | Event]:
+        return await self._read(lambda r: reading.dead_letters(r, self._writing.order, limit, selection, after))
 
     async def dead_groups(self) -> Sequence[DeadGroup]:
         return await self._read(reading.dead_groups)

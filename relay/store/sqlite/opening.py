@@ -8,7 +8,11 @@ import sqlite3
 from importlib import resources
 from pathlib import Path
 
+import zstandard
+
+from relay.core.search import email_hash_of_sale
 from relay.store import StoreFailed, StoreOwned
+from relay.store.sqlite.rows import unpacked
 
 _BUSY_TIMEOUT_S = 5.0
 
@@ -79,8 +83,17 @@ def migrate(connection: sqlite3.Connection) -> None:
             f"the store was written by a newer order-relay (version {version}, this one knows {len(steps)}): "
             "run that one, or set another store.url"
         )
+    connection.create_function("email_hash_of_sale", 1, _email_hash_of_sale, deterministic=True)
     for number, step in enumerate(steps[version:], start=version + 1):
         connection.executescript(f"BEGIN; {step.read_text()} PRAGMA user_version = {number}; COMMIT;")
+
+
+def _email_hash_of_sale(packed: bytes) -> bytes | None:
+    """For a step that has to look into the sales which are there already."""
+    try:
+        return email_hash_of_sale(unpacked(packed))
+    except zstandard.ZstdError:  # damaged: nobody finds it by that
+        return None
 
 
 def next_run(connection: sqlite3.Connection) -> int:

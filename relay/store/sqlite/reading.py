@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from heapq import merge
+from heapq import merge, nlargest
 from itertools import islice
 
 import zstandard
@@ -16,6 +16,8 @@ from relay.store import (
     NO_ORDER,
     Attempt,
     DeadGroup,
+    DeadPlace,
+    DeadTally,
     Deed,
     Event,
     HeldGroup,
@@ -23,8 +25,10 @@ from relay.store import (
     LostEvent,
     Replay,
     Selection,
+    Sender,
     Tally,
     Timeline,
+    dead_place,
 )
 from relay.store.sqlite.rows import (
     ATTEMPTS,
@@ -70,7 +74,7 @@ _LOST_GROUPS = f"""
             ORDER BY newest.received_at DESC, newest.id DESC LIMIT 1)
     FROM events lost INDEXED BY events_lost_since WHERE {LOST} GROUP BY storefront"""  # noqa: S608
 
-_EVER: Instant = (1 << 63) - 1
+EVER: Instant = (1 << 63) - 1
 _HELD = f"""SELECT {ORDERS} FROM orders INDEXED BY orders_held WHERE state = 'held' AND storefront = ?
     AND held_since <= ? AND (held_since, id) > (?, ?) ORDER BY held_since, id LIMIT ?"""  # noqa: S608
 _HELD_GROUPS = """
@@ -105,6 +109,16 @@ def tally(reader: Reader) -> Tally:
     return {(channel, State(state), Lane(lane)): orders for channel, state, lane, orders in rows}
 
 
+def dead_tally(reader: Reader) -> DeadTally:
+    rows = reader.execute("SELECT channel, code, letters FROM dead")
+    return {(channel or None, code): letters for channel, code, letters in rows}
+
+
+def storefronts(reader: Reader) -> Mapping[str, Sender]:
+    rows = reader.execute("SELECT name, accepted, last_at FROM storefronts")
+    return {name: Sender(accepted, last_at) for name, accepted, last_at in rows}
+
+
 def oldest_due(reader: Reader) -> Mapping[tuple[str, Lane], Instant]:
     channels = [channel for (channel,) in reader.execute("SELECT DISTINCT channel FROM tally")]
     asked = [(channel, lane) for channel in channels for lane in Lane]
@@ -130,27 +144,30 @@ def timeline(reader: Reader, as_order: AsOrder, order_id: int, limit: int) -> Ti
 # Told by which index: the planner does not know that next to nothing is dead.
 
 
-def dead_letters(reader: Reader, as_order: AsOrder, limit: int, selection: Selection) -> Sequence[Order | Event]:
-    letters: list[tuple[Instant, bool, int, Order | Event]] = []
-    if selection.orders:
-        dead = map(as_order, _newest_first(reader, ORDERS, "orders", "since", limit, selection))
-        letters += [(letter.since, False, letter.id, letter) for letter in dead]
+def dead_letters(
+    reader: Reader, as_order: AsOrder, limit: int, selection: Selection, after: DeadPlace | None
+) -> Sequence[Order | Event]:
+    since, was_event, last_id = (EVER, True, EVER) if after is None else after
+    letters: list[Order | Event] = []
+    if selection.orders:  # at one instant, events come before orders
+        behind = (since, EVER if was_event else last_id)
+        letters += map(as_order, _newest_first(reader, ORDERS, "orders", "since", limit, selection, behind))
     if selection.events:
-        lost_ones = map(event_of, _newest_first(reader, EVENTS, "events", "received_at", limit, selection))
-        letters += [(letter.received_at, True, letter.id, letter) for letter in lost_ones]
-    newest_first = sorted(letters, key=lambda letter: letter[:3], reverse=True)
-    return [letter for *_, letter in newest_first[:limit]]
+        behind = (since, last_id if was_event else 0)
+        letters += map(event_of, _newest_first(reader, EVENTS, "events", "received_at", limit, selection, behind))
+    return nlargest(limit, letters, key=dead_place)
 
 
 def _newest_first(
-    reader: Reader, columns: str, table: str, when: str, limit: int, selection: Selection
+    reader: Reader, columns: str, table: str, when: str, limit: int, selection: Selection, behind: tuple[Instant, int]
 ) -> sqlite3.Cursor:
     """The newest ones are found in the index alone, and only they are read."""
     index, where, asked = _orders_where(selection) if table == "orders" else _events_where(selection)
     query = f"""SELECT {columns} FROM {table} WHERE id IN (
-                    SELECT id FROM {table} INDEXED BY {index} WHERE {where} ORDER BY {when} DESC, id DESC LIMIT ?)
+                    SELECT id FROM {table} INDEXED BY {index} WHERE {where} AND ({when}, id) < (?, ?)
+                    ORDER BY {when} DESC, id DESC LIMIT ?)
                 ORDER BY {when} DESC, id DESC"""  # noqa: S608
-    return reader.execute(query, (*asked, limit))
+    return reader.execute(query, (*asked, *behind, limit))
 
 
 def dead_groups(reader: Reader) -> Sequence[DeadGroup]:
@@ -198,7 +215,7 @@ def held(
 ) -> Sequence[Order]:
     """Each storefront's are found in the index in this order; so all of them are, one storefront beside the other."""
     names = [storefront] if storefront is not None else [group.storefront for group in held_groups(reader)]
-    asked = (_EVER if until is None else until, *((-_EVER, 0) if after is None else after), limit)
+    asked = (EVER if until is None else until, *((-EVER, 0) if after is None else after), limit)
     found = [map(as_order, reader.execute(_HELD, (name, *asked)).fetchall()) for name in names]
     return list(islice(merge(*found, key=_held_place), limit))
 
@@ -268,8 +285,10 @@ def _where(always: str, terms: Mapping[str, object]) -> tuple[str, list[object]]
 # -- what persons did, and what goes on ------------------------------------------------------------------------------
 
 
-def deeds(reader: Reader, limit: int) -> Sequence[Deed]:
-    return [Deed(*row) for row in reader.execute(f"SELECT {DEEDS} FROM deeds ORDER BY id DESC LIMIT ?", (limit,))]  # noqa: S608
+def deeds(reader: Reader, limit: int, after: int | None, about: str | None) -> Sequence[Deed]:
+    where, asked = _where("id < ?", {"about = ?": about})
+    query = f"SELECT {DEEDS}, id FROM deeds WHERE {where} ORDER BY id DESC LIMIT ?"  # noqa: S608
+    return [Deed(*row) for row in reader.execute(query, (EVER if after is None else after, *asked, limit))]
 
 
 def replay(reader: Reader, replay_id: int) -> Replay | None:
@@ -277,7 +296,7 @@ def replay(reader: Reader, replay_id: int) -> Replay | None:
     return None if row is None else replay_of(row)
 
 
-def replays(reader: Reader, limit: int, *, running: bool) -> Sequence[Replay]:
-    which = "WHERE ended_at IS NULL" if running else ""
-    query = f"SELECT {REPLAYS} FROM replays {which} ORDER BY id DESC LIMIT ?"  # noqa: S608
-    return [replay_of(row) for row in reader.execute(query, (limit,))]
+def replays(reader: Reader, limit: int, *, running: bool, after: int | None) -> Sequence[Replay]:
+    which = "ended_at IS NULL AND" if running else ""
+    query = f"SELECT {REPLAYS} FROM replays WHERE {which} id < ? ORDER BY id DESC LIMIT ?"  # noqa: S608
+    return [replay_of(row) for row in reader.execute(query, (EVER if after is None else after, limit))]

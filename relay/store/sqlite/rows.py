@@ -31,7 +31,7 @@ EVENT_COLUMNS = (
 ORDERS = ", ".join(ORDER_COLUMNS)
 EVENTS = ", ".join(EVENT_COLUMNS)
 ATTEMPTS = "revision, started_at, duration_s, outcome, status, code, message, excerpt"
-DEEDS = 'at, "by", what, about, why'
+DEEDS = 'at, "by", what, about, why, token'
 REPLAYS = """id, code, channel, storefront, since, until, begun_at, "by", why, total, revived, "left", order_id,
     event_id, ended_at"""
 
@@ -99,7 +99,7 @@ def attempt_row(attempt: Attempt) -> Row:
 
 
 def deed_row(deed: Deed) -> Row:
-    return deed.at, deed.by, deed.what, deed.about, deed.why
+    return deed.at, deed.by, deed.what, deed.about, deed.why, deed.token
 
 
 def replay_of(row: Row) -> Replay:

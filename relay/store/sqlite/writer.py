@@ -83,9 +83,13 @@ _IDS_MAX = 4096
 """Ids looked up by one statement at the most."""
 
 _SAVE_ORDER = "ON CONFLICT (id) DO UPDATE SET " + ", ".join(f"{c} = excluded.{c}" for c in ORDER_COLUMNS[3:])
-_SAVE_SALE = "ON CONFLICT (order_id) DO UPDATE SET revision = excluded.revision, sale = excluded.sale"
+_SAVE_SALE = """ON CONFLICT (order_id) DO UPDATE
+    SET revision = excluded.revision, sale = excluded.sale, email = excluded.email"""
 _SAVE_TALLY = "ON CONFLICT (channel, state, lane) DO UPDATE SET orders = orders + excluded.orders"
 _SAVE_HELD = "ON CONFLICT (storefront) DO UPDATE SET orders = orders + excluded.orders"
+_SAVE_DEAD = "ON CONFLICT (channel, code) DO UPDATE SET letters = letters + excluded.letters"
+_SAVE_SENDER = """ON CONFLICT (name) DO UPDATE
+    SET accepted = accepted + excluded.accepted, last_at = excluded.last_at"""
 _SAVE_CONDITION = """INSERT INTO channels (name, condition) VALUES (?, ?)
     ON CONFLICT (name) DO UPDATE SET condition = excluded.condition"""
 _SAVE_REPLAY = 'UPDATE replays SET revived = ?, "left" = ?, order_id = ?, event_id = ?, ended_at = ? WHERE id = ?'
@@ -359,8 +363,8 @@ class Writer:
         self._insert("attempts", f"order_id, {ATTEMPTS}", [(i, *attempt_row(a)) for i, a in ledger.attempts])
         self._insert(
             "sales",
-            "order_id, revision, sale",
-            [(order_id, revision, self._pack(sale)) for order_id, (revision, sale) in ledger.sales.items()],
+            "order_id, revision, sale, email",
+            [(order_id, m.revision, self._pack(m.sale), m.email) for order_id, m in ledger.sales.items()],
             _SAVE_SALE,
         )
         for event in ledger.amended.values():
@@ -374,6 +378,9 @@ class Writer:
         self._save_deeds(ledger.deeds)
         self._save_tally(ledger.deltas())
         self._insert("held", "storefront, orders", list(ledger.held_deltas().items()), _SAVE_HELD)
+        self._save_dead(ledger.dead_deltas())
+        senders = [(storefront, s.accepted, s.last_at) for storefront, s in ledger.senders().items()]
+        self._insert("storefronts", "name, accepted, last_at", senders, _SAVE_SENDER)
 
     def _amend(self, event: Event) -> None:
         known = (event.topic, event.disposition, event.order_id, event.version, event.revision)
@@ -386,6 +393,11 @@ class Writer:
     def _save_tally(self, deltas: dict[tuple[str, State, Lane], int]) -> None:
         rows = [(*at, delta) for at, delta in deltas.items()]
         self._insert("tally", "channel, state, lane, orders", rows, _SAVE_TALLY)
+
+    def _save_dead(self, deltas: dict[tuple[str, str], int]) -> None:
+        self._insert("dead", "channel, code, letters", [(*at, delta) for at, delta in deltas.items()], _SAVE_DEAD)
+        fewer = [at for at, delta in deltas.items() if delta < 0]
+        self._connection.executemany("DELETE FROM dead WHERE channel = ? AND code = ? AND letters = 0", fewer)
 
     def _insert(self, table: str, columns: str, rows: Sequence[Row], conflict: str = "") -> None:
         for chunk in chunks(rows, _ROWS_MAX):
