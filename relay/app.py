@@ -116,6 +116,7 @@ async def running(
         store = await open_store(settings, observe)
         stack.callback(observe, Stopped())
         stack.push_async_callback(store.close)
+        metrics.remember({name: sender.last_at for name, sender in (await store.storefronts()).items()})
         makers = {name: maker_of(storefront) for name, storefront in settings.storefronts.items()}
         relay = Relay("", "", store, {})
         ingest, inspector, guard = _way_in(settings, relay, makers, clock, observe)

@@ -510,6 +510,18 @@ def test_the_last_event_and_the_last_success_have_their_time() -> None:
     assert 'relay_last_success_timestamp_seconds{channel="main"} 5.0' in exposed(metrics)
 
 
+def test_the_last_event_of_before_a_restart_is_known_and_no_storefront_that_is_not_configured() -> None:
+    metrics = fresh()
+    metrics.remember({"shop": 4_000_000, "gone": 4_000_000})
+    before = exposed(metrics)
+    metrics(HAPPENINGS[0])
+    metrics.remember({"shop": 4_000_000})
+
+    assert 'relay_last_event_timestamp_seconds{storefront="shop"} 4.0' in before
+    assert not any('"gone"' in line for line in before)
+    assert 'relay_last_event_timestamp_seconds{storefront="shop"} 5.0' in exposed(metrics)
+
+
 def test_every_refusal_there_is_has_a_series_from_the_start() -> None:
     source = inspect.getsource(ingest) + inspect.getsource(listener)
     there = set(re.findall(r'Problem\(\s*(\d{3}),\s*"([a-z-]+)"', source))

@@ -43,6 +43,7 @@ from relay.store import (
     Revival,
     Search,
     Selection,
+    Sender,
     StoreFailed,
     StoreOwned,
     SweepPlace,
@@ -888,6 +889,47 @@ async def test_what_a_store_without_a_report_of_it_holds_is_in_the_report(path: 
     await store.close()
 
 
+async def test_a_store_of_the_fourth_version_is_looked_through_like_a_new_one(path: Path) -> None:
+    def sale(email: str) -> bytes:
+        return zstandard.ZstdCompressor().compress(b'{"customer": {"email": "%s"}}' % email.encode())
+
+    with closing(sqlite3.connect(path)) as fourth_version:
+        fourth_version.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        for number, step in enumerate(sorted((ROOT / "relay/store/migrations").iterdir())[:4], start=1):
+            fourth_version.executescript(step.read_text())
+            fourth_version.execute(f"PRAGMA user_version = {number}")
+            if number == 1:
+                fourth_version.executescript(FIRST_VERSIONS_ROWS.replace("DIGEST", "01"))
+        fourth_version.executescript(FOURTH_VERSIONS_ROWS)
+        fourth_version.executemany(
+            "INSERT INTO sales VALUES (?, 1, ?)", [(1, sale(" Jo@example.com")), (2, sale("eve@example.com")), (3, b"")]
+        )
+        fourth_version.commit()
+    store = await SqliteStore.open(path)
+    assert rows(path, "PRAGMA user_version") == [(MIGRATIONS,)]
+    assert await store.dead_tally() == {("main", "http_422"): 1, (None, NO_ORDER): 1}
+    assert await store.storefronts() == {"shop": Sender(6, 6500)}, "what was fetched was not sent"
+    found = [await store.search(Search(email=email_hash(f"{who}@example.com"))) for who in ("jo", "eve", "ada")]
+    assert [[order.external_id for order in page.orders] for page in found] == [["1"], ["2"], []]
+    assert await store.sale(1) == b'{"customer": {"email": " Jo@example.com"}}'
+    assert await store.deeds(about="order:1") == [Deed(9, "anna", "discard", "order:1", "a test", None)]
+    await store.record(Deed(10, "ben", "discard", "order:1", "a test", "desk"))
+    assert [(deed.by, deed.token) for deed in await store.deeds(about="order:1")] == [("ben", "desk"), ("anna", None)]
+    await store.discard(Discarding(Deed(11, "ben", "discard", "all", "a test"), [3], [5]))
+    assert await store.dead_tally() == {}
+    await accept(store, upsert("1"), received_at=7000)
+    assert await store.storefronts() == {"shop": Sender(7, 7000)}
+    await store.close()
+
+
+FOURTH_VERSIONS_ROWS = """
+DELETE FROM sales;
+INSERT INTO events (id, storefront, topic, received_at, disposition, order_id, revision, dedupe_key, duplicate_of)
+VALUES
+    (6, 'shop', 'orders/create', 6500, 'duplicate', 1, NULL, NULL, 1),
+    (7, 'shop', 'order/fetched', 9000, 'queued', 1, 2, NULL, NULL);
+INSERT INTO deeds VALUES (1, 9, 'anna', 'discard', 'order:1', 'a test');
+"""
 FIRST_VERSIONS_ROWS = """
 INSERT INTO events VALUES
     (1, 'shop', 'orders/create', 1000, 'queued', x'DIGEST', 1, NULL, 1, NULL, NULL),

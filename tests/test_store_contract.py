@@ -1830,7 +1830,7 @@ async def test_an_order_is_found_as_it_is_typed_with_or_without_the_number_sign(
     assert await found(store, text="1") == ["10", "c", "#1001", "b", "a"]
     assert await found(store, text="#") == ["d", "c", "#1001", "a"]
     assert await found(store, text="001") == await found(store, text="B") == await found(store, text="\ud800") == []
-    assert await found(store, text="") == await found(store) == ["d", "10", "c", "#1001", "b", "a"]
+    assert await found(store, text=" ") == await found(store) == ["d", "10", "c", "#1001", "b", "a"]
 
 
 async def test_what_is_looked_for_may_be_narrowed_by_all_that_is_known(store: Store) -> None:

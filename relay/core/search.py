@@ -49,9 +49,11 @@ def email_hash_of_sale(sale: bytes) -> bytes | None:
 
 
 def spellings(text: str) -> tuple[str, ...]:
-    """How what a person typed may be written: ``1001`` and ``#1001``, whichever of the two it was."""
-    bare = text.strip().removeprefix("#")
-    return (bare, f"#{bare}") if bare else ("#",)
+    """How what a person typed may be written: ``1001`` and ``#1001``, whichever of the two it was. None, if nothing
+    was."""
+    typed = text.strip()
+    bare = typed.removeprefix("#")
+    return (bare, f"#{bare}") if bare else ("#",) if typed else ()
 
 
 def is_exactly(text: str, reference: str | None, external_id: str) -> bool:
@@ -60,8 +62,9 @@ def is_exactly(text: str, reference: str | None, external_id: str) -> bool:
 
 
 def begins(text: str, reference: str | None, external_id: str) -> bool:
-    """Whether one of them begins with what was typed."""
-    return (reference or "").startswith(spellings(text)) or external_id.startswith(spellings(text))
+    """Whether one of them begins with what was typed, if anything was."""
+    names = spellings(text)
+    return not names or (reference or "").startswith(names) or external_id.startswith(names)
 
 
 def beyond(prefix: str) -> str | None:

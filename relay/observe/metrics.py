@@ -271,7 +271,7 @@ class Metrics:
         )
         self._last_event = declare.gauge(
             "relay_last_event_timestamp_seconds",
-            "When a webhook was last accepted; 0: none since the start.",
+            "When a webhook was last accepted, also by the relay that ran before; 0: never.",
             "storefront",
         )
         self._last_sent = declare.gauge(
@@ -339,6 +339,7 @@ class Metrics:
         # On the way of every webhook: the library takes longer to find a series than to count in it.
         self._accepted_of = cache(self._accepted.labels)
         self._request_s_of = cache(self._request_s.labels)
+        self._storefronts = frozenset(storefronts)
         self._event_at: dict[str, Instant] = {}
         self._replay_counts: dict[int, tuple[int, int]] = {}
         self._start_at_zero()
@@ -449,6 +450,12 @@ class Metrics:
             self._last_sent.labels(made.channel).set(self._now() / instant.SECOND)
         if made.state is State.DEAD:
             self._dead.labels(made.storefront, _CAUSE_OF.get(made.outcome, "other")).inc()
+
+    def remember(self, last_events: Mapping[str, Instant]) -> None:
+        """When each storefront's last webhook was accepted before the relay started; of others than those that are
+        configured there is no series."""
+        for storefront in self._storefronts & last_events.keys():
+            self._event_at.setdefault(storefront, last_events[storefront])
 
     def expose(self, figures: Figures) -> bytes:
         """The text that Prometheus scrapes."""

@@ -303,7 +303,7 @@ class Search:
 
     text: str | None = None
     """Their reference or external id is this, or begins with it; the ``#`` in front may be there or not, here and
-    there. Upper and lower case differ. Empty: any."""
+    there. Upper and lower case differ. Blank: any."""
     email: bytes | None = None
     """That of who bought, by the newest sale that was made: see :func:`relay.core.search.email_hash`."""
     states: frozenset[State] = frozenset()

@@ -385,7 +385,7 @@ class MemoryStore:
     def _is_wanted(self, order: Order, wanted: Search) -> bool:
         made = self._sales.get(order.id)
         return (
-            (not wanted.text or begins(wanted.text, order.reference, order.external_id))
+            begins(wanted.text or "", order.reference, order.external_id)
             and (wanted.email is None or (made is not None and made.email == wanted.email))
             and (not wanted.states or order.state in wanted.states)
             and wanted.storefront in (None, order.storefront)
@@ -520,7 +520,7 @@ def _page(rows: Mapping[int, object], after: int, limit: int) -> tuple[Sequence[
 
 
 def _search_place(order: Order, wanted: Search) -> SearchPlace:
-    return bool(wanted.text) and is_exactly(wanted.text or "", order.reference, order.external_id), order.id
+    return is_exactly(wanted.text or "", order.reference, order.external_id), order.id
 
 
 def _is_wanted_event(event: Event, wanted: EventSearch) -> bool:

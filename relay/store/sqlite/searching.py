@@ -1,9 +1,8 @@
 """Looking for orders and events among however many there are, newest first.
 
-For every page at most :data:`LOOKED_AT` rows are looked at, or about as many entries of each index that is asked. What
-an index tells apart well enough is found by it; everything else by walking down the ids from the last place, and the
-page then says where to go on. So no search holds a reader for more than some milliseconds, and no order or event has to
-be in an index just to be found.
+What an index tells apart well enough (:data:`FOUND_MAX`) is found by it; everything else by walking down the ids from
+the last place, past at most :data:`LOOKED_AT` rows for each page, which then says where to go on. So no search holds a
+reader for more than some milliseconds, and no order or event has to be in an index just to be found.
 """
 
 import json
@@ -19,7 +18,10 @@ from relay.store import SearchPlace as Place
 from relay.store.sqlite.reading import EVER, AsOrder, Reader
 from relay.store.sqlite.rows import EVENTS, ORDERS, Row, event_of, marks
 
-LOOKED_AT = 10_000
+FOUND_MAX = 4_000
+"""Entries that are looked up in an index: to sort those costs more than to walk past more rows."""
+LOOKED_AT = 50_000
+"""Rows that are walked past for one page: some milliseconds."""
 _CLOCK_US = 3600 * instant.SECOND
 """By how much the clock that events are received by may have been set back without any being missed."""
 
@@ -67,12 +69,12 @@ Query = tuple[str, Sequence[object]]
 
 
 def search(reader: Reader, as_order: AsOrder, wanted: Search, limit: int, after: Place | None) -> OrdersPage:
-    names = spellings(wanted.text) if wanted.text else ()
+    names = spellings(wanted.text or "")
     if not all(map(_may_be_stored, names)) or _none_there(reader, wanted):
         return OrdersPage([], None)
     rows: list[Row] = []
     exactly, below = (bool(names), EVER) if after is None else after
-    if exactly:
+    if exactly and names:
         rows, end = _exact(reader, wanted, names, below, limit)
         if end is not None:
             return OrdersPage([as_order(row) for row in rows], (True, end))
@@ -248,9 +250,9 @@ def _newest(reader: Reader, queries: Iterable[Query]) -> _Ids:
     ids: set[int] = set()
     end: int | None = None
     for query, values in queries:
-        found = [row[0] for row in reader.execute(f"{query} LIMIT {LOOKED_AT}", values)]
+        found = [row[0] for row in reader.execute(f"{query} LIMIT {FOUND_MAX}", values)]
         ids.update(found)
-        if len(found) == LOOKED_AT:
+        if len(found) == FOUND_MAX:
             end = found[-1] if end is None else max(end, found[-1])
     return _Ids([row_id for row_id in ids if end is None or row_id >= end], end)
 
@@ -259,8 +261,8 @@ def _all(reader: Reader, queries: Iterable[Query]) -> _Ids | None:
     """All that the queries find, if it is little enough; else ``None``."""
     ids: set[int] = set()
     for query, values in queries:
-        ids.update(row[0] for row in reader.execute(f"{query} LIMIT {LOOKED_AT + 1}", values))
-        if len(ids) > LOOKED_AT:
+        ids.update(row[0] for row in reader.execute(f"{query} LIMIT {FOUND_MAX + 1}", values))
+        if len(ids) > FOUND_MAX:
             return None
     return _Ids([*ids])
 
