@@ -1994,8 +1994,8 @@ async def test_what_persons_did_is_paged_and_found_by_what_it_is_about(store: St
 
 
 async def test_dead_letters_are_paged_while_some_come_and_others_go(store: Store) -> None:
-    ids = await several_dead(store)
     at_once = await accept(store, garbled(), received_at=at(10))
+    ids = await several_dead(store)
     letters = await store.dead_letters()
     assert [letter.id for letter in letters] == [*(ids[name] for name in "fedcb"), at_once.event_id, ids["a"]]
     for limit in range(1, 9):
