@@ -106,6 +106,6 @@ class Inspector:
         self._observe(
             EventFound(
                 order.channel, order.storefront, order.external_id, order.reference, order.revision,
-                finding.disposition, finding.reasons,
+                finding.disposition, finding.reasons, order.id,
             )
         )  # fmt: skip

@@ -270,6 +270,9 @@ class Log(Table):
     """The least that is written."""
     format: Literal["auto", "json", "console"] = "auto"
     """`auto`: `console` on a terminal, `json` elsewhere."""
+    quiet: tuple[Literal["event", "found", "attempt", "housekept"], ...] = ()
+    """Kinds of lines of which only warnings and errors are written. At peak `event` is nearly all there is: some 400
+    bytes for each webhook."""
 
 
 class Life(Table):

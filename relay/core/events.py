@@ -32,6 +32,10 @@ class EventAccepted:
     """From the request's head to the commit."""
     reasons: tuple[Reason, ...] = ()
     """Why it is quarantined: no order can be read from it."""
+    channel: str = ""
+    """Where its order is to go: it is fetched first where that is ``fetch:…``."""
+    order_id: int | None = None
+    """The order's id in the relay, as in ``order:17``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class RequestRefused:
     duration_s: float
     path: str = ""
     """What was asked for, printable and bounded; empty where no request could be read."""
+    reasons: tuple[Reason, ...] = ()
+    """What is wrong with a manual sale: nothing else remembers it, because nothing of it is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +74,16 @@ class EventFound:
     reference: str | None
     revision: int
     disposition: Disposition
-    """``unchanged``, ``held`` or ``quarantined``."""
+    """``unchanged``, ``held``, ``ignored`` or ``quarantined``."""
     reasons: tuple[Reason, ...] = ()
+    order_id: int | None = None
+    """As in :class:`EventAccepted`."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptMade:
-    """A request was sent, and its outcome is recorded."""
+    """A request was sent, and what came of it is recorded: an outcome, or that the relay stopped before there was one
+    (``handed_back``)."""
 
     channel: str
     storefront: str

@@ -434,9 +434,12 @@ class Dispatcher:
             attempt=attempt, may_be_there=kept.may_be_there,
         )  # fmt: skip
         try:
-            await self._store.settle(settlement)
+            settled = await self._store.settle(settlement)
         except StoreError as error:
             self._observe(StoreTrouble("handing back a delivery", str(error)))
+            return
+        if settled is not None:
+            self._tell_attempt(order, attempt, order.delivery, settled.order)
 
     async def _wait_for_store(self, what: str, error: StoreError) -> None:
         self._observe(StoreTrouble(what, str(error)))
@@ -469,16 +472,21 @@ class Dispatcher:
             self._observe(
                 EventFound(
                     name, order.storefront, order.external_id, order.reference, order.revision, found.disposition,
-                    found.reasons,
+                    found.reasons, order.id,
                 )
             )  # fmt: skip
         if attempt is None:
             return
-        cause = settled.cause if settled.state is State.DEAD else None  # of what was fetched, perhaps
         waited_s = instant.seconds_between(order.accepted_at, now) if isinstance(outcome, Sent) else None
+        self._tell_attempt(order, attempt, after, settled, waited_s)
+
+    def _tell_attempt(
+        self, order: Order, attempt: Attempt, after: Delivery, settled: Order, waited_s: float | None = None
+    ) -> None:
+        cause = settled.cause if settled.state is State.DEAD else None  # of what was fetched, perhaps
         self._observe(
             AttemptMade(
-                channel=name, storefront=order.storefront, order_id=order.id, order=order.external_id,
+                channel=self.channel.name, storefront=order.storefront, order_id=order.id, order=order.external_id,
                 reference=order.reference, revision=order.revision, lane=order.lane, outcome=attempt.outcome,
                 status=attempt.status, code=attempt.code or ("" if cause is None else cause.code),
                 message=attempt.message or ("" if cause is None else cause.message), duration_s=attempt.duration_s,

@@ -68,6 +68,7 @@ _LIMITS = ("queue", "disk", "backlog")
 _TO_SEND = (State.WAITING, State.SLEEPING)
 _DEEDS = ("pause", "resume", "replay", "discard", "release", "reveal")
 _WITHOUT_REQUEST = frozenset({"unchanged", "cannot_map", "held", "ignored"})
+_ATTEMPTED = (*sorted(set(OUTCOMES) - _WITHOUT_REQUEST), "handed_back")
 _FOUND = (Disposition.UNCHANGED, Disposition.HELD, Disposition.IGNORED, Disposition.QUARANTINED)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 UNKNOWN = "unknown"
@@ -498,7 +499,7 @@ class Metrics:
         self._permit_s.labels(channel)
         for lane in Lane:
             self._waited_s.labels(channel, lane)
-        for outcome in sorted(set(OUTCOMES) - _WITHOUT_REQUEST):
+        for outcome in _ATTEMPTED:
             self._attempts.labels(channel, outcome)
         self._throttles.labels(channel)
         for circuit in Circuit:
