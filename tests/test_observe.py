@@ -8,6 +8,7 @@ import logging
 import os
 import re
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -299,17 +300,21 @@ def broken(secret: str) -> None:
 
 def test_an_exception_is_told_with_all_that_is_behind_it_and_without_its_words() -> None:
     personal = " ".join(PERSONAL[:2])  # not as it is in the line that a traceback shows
-    try:
-        try:
-            int(personal)
-        except ValueError as error:
-            raise ExceptionGroup(f"of {personal}", [KeyError(personal), TypeError(personal)]) from error
-    except ExceptionGroup as error:
-        (line,) = lines(Unexpected("ingest", error))
+    (line,) = lines(Unexpected("ingest", grouped(personal)))
 
     assert personal not in json.dumps(line)
     assert re.findall(r"(?m)^\w+$", line["exception"]) == ["ExceptionGroup", "KeyError", "TypeError", "ValueError"]
     assert f'File "{__file__}", line' in line["exception"]
+
+
+def grouped(said: str) -> ExceptionGroup[Exception]:
+    made = ExceptionGroup(f"of {said}", [KeyError(said), TypeError(said)])
+    with suppress(ExceptionGroup):
+        try:
+            int(said)
+        except ValueError as error:
+            raise made from error
+    return made
 
 
 @pytest.mark.parametrize(
