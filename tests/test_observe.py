@@ -453,7 +453,7 @@ async def test_one_line_per_event_and_per_attempt_and_nothing_personal_in_any(tm
 FIGURES = Figures(
     tally={("main", State.WAITING, Lane.NEW): 3},
     oldest_due={("main", Lane.NEW): 1_000_000},
-    lost_events=7,
+    dead={(None, "no_order"): 7, ("main", "http_422"): 2, ("main", "unmappable"): 3, ("gone", "timeout"): 4},
     channels={
         "main": ChannelFigures(2, 5.0, 10.0, Circuit.OPEN, paused=True, resting_s=1.5, state="paused", drain_s=None)
     },
@@ -491,6 +491,11 @@ def test_gauges_are_what_the_store_and_the_channel_say_when_asked() -> None:
         'relay_circuit{channel="main",circuit="closed"} 0.0',
         'relay_circuit{channel="main",circuit="halted"} 0.0',
         "relay_events_without_order 7.0",
+        'relay_dead_letters_present{cause="unreadable",channel="none"} 7.0',
+        'relay_dead_letters_present{cause="refused",channel="main"} 2.0',
+        'relay_dead_letters_present{cause="unmappable",channel="main"} 3.0',
+        'relay_dead_letters_present{cause="gave_up",channel="main"} 0.0',
+        'relay_dead_letters_present{cause="gave_up",channel="unconfigured"} 4.0',
         "relay_store_bytes 4096.0",
         "relay_wal_bytes 512.0",
         "relay_store_unused_bytes 256.0",
@@ -674,6 +679,38 @@ def test_two_relays_in_one_process_count_apart() -> None:
 
     assert 'relay_events_total{disposition="queued",storefront="shop"} 1.0' in exposed(one)
     assert 'relay_events_total{disposition="queued",storefront="shop"} 0.0' in exposed(other)
+
+
+@pytest.mark.parametrize("outcome", ["fetched", "cancelled"])
+def test_what_is_fetched_or_cancelled_is_a_success_of_its_channel(outcome: str) -> None:
+    metrics = fresh()
+    metrics(replace(ATTEMPT, outcome=outcome, channel="fetch:shop"))
+
+    assert 'relay_last_success_timestamp_seconds{channel="fetch:shop"} 5.0' in exposed(metrics)
+
+
+def test_a_revision_that_is_replaced_before_it_was_sent_is_superseded() -> None:
+    metrics = fresh()
+    for disposition in (Disposition.QUEUED, Disposition.MERGED, Disposition.STALE):
+        metrics(EventAccepted("shop", "", disposition, 1, "1001", "#1001", 1, None, 3000, 0.0021))
+
+    assert 'relay_revisions_superseded_total{storefront="shop"} 1.0' in exposed(metrics)
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [
+        ("unmappable", "unmappable"), ("defect", "unmappable"), ("timeout", "gave_up"), ("http_503", "gave_up"),
+        ("http_422", "refused"), ("api.channels.process_sale.missing", "refused"), ("order_gone", "refused"),
+        ("something_new", "other"),
+    ],
+)  # fmt: skip
+def test_a_dead_letter_that_is_there_is_of_one_class(code: str, cause: str) -> None:
+    text = exposed(fresh(), replace(FIGURES, dead={("main", code): 1}))
+
+    assert [line for line in text if line.startswith("relay_dead_letters_present") and line.endswith(" 1.0")] == [
+        f'relay_dead_letters_present{{cause="{cause}",channel="main"}} 1.0'
+    ]
 
 
 async def test_a_log_that_nobody_reads_stops_nothing_and_says_later_what_was_missed() -> None:
