@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 TOOLS  := .tools
 
-.PHONY: demo test fuzz check format dashboard lock bench clean
+.PHONY: demo test fuzz check format dashboard openapi lock bench clean
 
 demo: $(VENV)/.ready            ## the main job, on this machine, without an account
 	$(BIN)/order-relay demo
@@ -33,6 +33,9 @@ format: $(VENV)/.ready
 
 dashboard: $(VENV)/.ready       ## write Grafana's dashboard anew from deploy/grafana/dashboard.py
 	$(BIN)/python deploy/grafana/dashboard.py
+
+openapi: $(VENV)/.ready         ## write the private API's document anew from relay/api/routes.py
+	$(BIN)/python -c 'from relay.api import openapi; print(openapi.encoded().decode(), end="")' > docs/reference/openapi.json
 
 lock: $(VENV)/.ready            ## resolve pyproject.toml anew into the four locked, hashed lists
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv

@@ -15,9 +15,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from relay import api as api_package
 from relay import ingest, listener
-from relay.api import acting, asked, gate, looking, previewing, sessions, watching
+from relay.api import acting, asked, gate, looking, previewing, refusals, sessions, watching
+from relay.api.routes import ROUTES
 from relay.clock import SystemClock
 from relay.core.events import AttemptMade, CircuitMoved, EventFound, PersonActed, Unexpected, Warned
 from relay.core.order import Disposition
@@ -233,9 +233,32 @@ async def test_an_odd_reference_finds_nothing_and_breaks_nothing(desk: Desk, que
     assert (answer.status, answer.json) == (200, {"orders": []})
 
 
-@pytest.mark.parametrize("limit", ["0", "x", "-1", "", "9" * 5000, "1e3"])
-async def test_an_odd_limit_is_no_error(desk: Desk, limit: str) -> None:
-    assert (await desk.get(f"/api/dead-letters?limit={limit}")).status == 200
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("limit=0", "limit"), ("limit=x", "limit"), ("limit=-1", "limit"), ("limit=", "limit"), ("limit=1001", "limit"),
+        ("limit=" + "9" * 5000, "limit"), ("limit=1&limit=2", "limit"), ("limti=1", "limti"), ("since=soon", "since"),
+    ],
+    ids=lambda value: str(value)[:30],
+)  # fmt: skip
+async def test_an_odd_parameter_is_refused_by_its_name(desk: Desk, query: str, name: str) -> None:
+    answer = await desk.get(f"/api/dead-letters?{query}")
+
+    assert (answer.status, answer.type) == (422, "invalid-request")
+    assert name in answer.json["detail"]
+
+
+@pytest.mark.parametrize("query", ["raw=1", "raw=True", "raw=", "raw=true&raw=false"])
+async def test_whether_bodies_are_wanted_is_said_plainly(desk: Desk, query: str) -> None:
+    answer = await desk.get(f"/api/orders/1?{query}")
+
+    assert (answer.status, answer.type) == (422, "invalid-request")
+
+
+async def test_health_and_metrics_ignore_what_a_prober_adds(desk: Desk) -> None:
+    answers = [await desk.get(f"{path}?probe=1") for path in ("/healthz", "/readyz", "/metrics")]
+
+    assert [answer.status for answer in answers] == [200] * 3
 
 
 async def test_a_method_that_is_not_for_this_path_is_405_and_says_which_is(desk: Desk) -> None:
@@ -726,12 +749,20 @@ def test_every_refusal_of_the_private_listener_is_documented() -> None:
     )
 
 
+def test_every_refusal_of_the_private_listener_is_declared_for_its_document() -> None:
+    declared = {
+        (str(refusal.status), refusal.name)
+        for refusal in vars(refusals).values()
+        if isinstance(refusal, refusals.Refusal)
+    }
+
+    assert declared == _documented("On the private listener:", "\x00")
+
+
 def test_every_endpoint_is_documented() -> None:
-    routes = re.findall(r'add_(get|post)\("(\S+)",', inspect.getsource(api_package.api))
     text = HTTP.read_text()
 
-    assert routes
-    assert [route for method, route in routes if f"`{method.upper()} {route}" not in text] == []
+    assert [route.path for route in ROUTES if f"`{route.method} {route.path}" not in text] == []
 
 
 async def test_the_documented_answers_are_what_a_storefront_gets(tmp_path: Path) -> None:

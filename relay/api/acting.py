@@ -6,8 +6,9 @@ One thing is not yet: the store takes no deed with an event that is read again b
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
+from msgspec.structs import asdict, replace
 
-from relay.api import asked, shown
+from relay.api import asked, models, shown
 from relay.api.answers import json
 from relay.api.looking import find_lost
 from relay.api.view import View
@@ -38,8 +39,7 @@ class Acting:
     async def pause(self, request: web.Request) -> web.Response:
         """Send nothing through a channel until someone resumes it; accepting goes on."""
         name = self._channel(request)
-        standing = await asked.body(request, asked.Standing)
-        asked.say_why(standing)
+        standing = await asked.body(request, asked.Reasoned)
         pause = self._view.channels()[name].condition.pause
         if pause is not None:
             since = instant.iso(pause.since)[:16].replace("T", " ")
@@ -54,7 +54,7 @@ class Acting:
         return await self._move(name, self._hands.resume, await asked.body(request, asked.Standing))
 
     async def _move(
-        self, name: str, move: Callable[[str, str, str], Awaitable[None]], standing: asked.Standing
+        self, name: str, move: Callable[[str, str, str], Awaitable[None]], standing: asked.Reasoned | asked.Standing
     ) -> web.Response:
         try:
             await move(name, standing.by, standing.why)
@@ -62,7 +62,8 @@ class Acting:
             raise Problem(
                 409, "secrets-unreadable", f"channel {name} is as it was: {' '.join(str(error).split())}"
             ) from None
-        return json({"channel": name, **shown.standing(self._view.channels()[name])})
+        now = shown.standing(self._view.channels()[name])
+        return json(models.NamedStanding(channel=name, **asdict(now)))
 
     def _channel(self, request: web.Request) -> str:
         name, known = request.match_info["name"], self._view.channels()
@@ -98,7 +99,8 @@ class Acting:
         events = [event_id for event_id in wanted.events if await self._read_again(event_id)]
         if revived or events:
             self._tell(deed)
-        return json(_done("replayed", wanted.orders, wanted.events, [r.waiting.order_id for r in revived], events))
+        done, left = _done(wanted.orders, wanted.events, [r.waiting.order_id for r in revived], events)
+        return json(models.Replayed(replayed=done, left=left))
 
     async def _read_again(self, event_id: int) -> bool:
         lost = await find_lost(self._store, event_id)
@@ -113,26 +115,25 @@ class Acting:
         replay = await self._store.begin_replay(selection, deed)
         self._hands.replay_begun()
         self._tell(deed)
-        return json({"replay": shown.replay(replay)}, 202, {"Location": f"/api/replays/{replay.id}"})
+        return json(models.OneReplay(replay=shown.replay(replay)), 202, {"Location": f"/api/replays/{replay.id}"})
 
     async def discard(self, request: web.Request) -> web.Response:
         """Dead letters that need nothing: they are kept, and not shown among the dead letters any more."""
         wanted = await asked.body(request, asked.Discarding)
-        asked.say_why(wanted)
         if not wanted.orders and not wanted.events:
             raise Problem(422, "nothing-named", "name the orders or events that are to be discarded, by their ids")
         deed = self._deed(wanted, "discard", _named(wanted.orders, wanted.events))
         orders, events = await self._store.discard(Discarding(deed, wanted.orders, wanted.events, _DEAD))
         if orders or events:
             self._tell(deed)
-        return json(_done("discarded", wanted.orders, wanted.events, orders, events))
+        done, left = _done(wanted.orders, wanted.events, orders, events)
+        return json(models.Discarded(discarded=done, left=left))
 
     # -- held orders -----------------------------------------------------------------------------------------------
 
     async def release(self, request: web.Request) -> web.Response:
         """Send held orders although their storefront's rule does not want them yet: named ones, or a page of all."""
         wanted = await asked.body(request, asked.Releasing)
-        asked.say_why(wanted)
         selects = wanted.all or wanted.storefront is not None
         if wanted.orders and selects:
             raise Problem(422, "mixed-selection", "name orders, or select all of a storefront: not both at once")
@@ -155,11 +156,12 @@ class Acting:
         ids = [order.id for order in page]
         done = await self._release(wanted, ids, f"all of {of}: {_named(ids, ())}", Lane.REPLAY)
         more = len(found) > len(page)
-        return json(done | {"next": [page[-1].held_since, page[-1].id] if more else None})
+        last = page[-1] if more else None
+        return json(replace(done, next=None if last is None else (last.held_since or 0, last.id)))
 
     async def _release(
         self, wanted: asked.Releasing, order_ids: Sequence[int], about: str, lane: Lane | None
-    ) -> dict[str, object]:
+    ) -> models.Released:
         deed = self._deed(wanted, "release", about)
         channels = {name: str(storefront["channel"]) for name, storefront in self._view.storefronts.items()}
         released = await self._store.release(Release(order_ids, deed.at, self._hands.head_starts, channels, lane, deed))
@@ -167,19 +169,20 @@ class Acting:
             self._hands.offer(order)
         if released.order_ids:
             self._tell(deed)
-        return _done("released", order_ids, (), released.order_ids, ())
+        done, left = _done(order_ids, (), released.order_ids, ())
+        return models.Released(released=done, left=left)
 
     async def discard_held(self, request: web.Request) -> web.Response:
         """Held orders that need nothing, such as those that will never be paid."""
         wanted = await asked.body(request, asked.DiscardingHeld)
-        asked.say_why(wanted)
         if not wanted.orders:
             raise Problem(422, "nothing-named", "name the orders that are to be discarded, by their ids")
         deed = self._deed(wanted, "discard", _named(wanted.orders, ()))
         orders, _ = await self._store.discard(Discarding(deed, wanted.orders, (), _HELD))
         if orders:
             self._tell(deed)
-        return json(_done("discarded", wanted.orders, (), orders, ()))
+        done, left = _done(wanted.orders, (), orders, ())
+        return json(models.Discarded(discarded=done, left=left))
 
     # -- the record ------------------------------------------------------------------------------------------------
 
@@ -219,13 +222,8 @@ def _selected(wanted: asked.Replaying) -> str:
 
 
 def _done(
-    what: str, orders: Sequence[int], events: Sequence[int], orders_done: Sequence[int], events_done: Sequence[int]
-) -> dict[str, object]:
+    orders: Sequence[int], events: Sequence[int], orders_done: Sequence[int], events_done: Sequence[int]
+) -> tuple[models.Ids, models.Ids]:
     """Which were, and which were left as they are."""
-    return {
-        what: {"orders": sorted(orders_done), "events": sorted(events_done)},
-        "left": {
-            "orders": sorted(set(orders) - set(orders_done)),
-            "events": sorted(set(events) - set(events_done)),
-        },
-    }
+    left = models.Ids(orders=sorted(set(orders) - set(orders_done)), events=sorted(set(events) - set(events_done)))
+    return models.Ids(orders=sorted(orders_done), events=sorted(events_done)), left

@@ -11,7 +11,11 @@ _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 def json(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """The content as the body of an answer."""
-    body = msgspec.json.encode(content)
+    return raw(msgspec.json.encode(content), status, headers)
+
+
+def raw(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """The same of what is JSON already."""
     return web.Response(
         body=body, status=status, content_type="application/json", headers={**_HEADERS, **(headers or {})}
     )

@@ -1,50 +1,82 @@
 """What may be asked: queries and bodies, as values, or a problem that says what is wrong with them."""
 
 import asyncio
-from typing import Annotated, TypeVar
+import re
+from typing import Annotated, ClassVar, TypeVar
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
+from relay.api.pulse import LATEST_MAX
+from relay.core import instant
 from relay.core.instant import Instant
 from relay.core.problem import Problem
 from relay.core.sale import Reason
-from relay.core.sources import moment
-from relay.store import EVERYTHING, Selection
+from relay.store import Selection
 
 BODY_MAX_BYTES = 65_536
 BODY_S = 10.0
 """A body takes no longer to arrive, seconds."""
 _IDS_MAX = 1000
+_INT_MAX = (1 << 63) - 1
+_EMPTY = {"by": "is empty: say who does it", "why": "is empty: say why, for whoever finds it later"}
 
-Who = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-Why = Annotated[str, msgspec.Meta(max_length=1000)]
-Word = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-Place = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
-Ids = Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)]], msgspec.Meta(max_length=_IDS_MAX)]
+_ODD = r"\x00-\x1f\x7f-\xa0\xad\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb"
+"""Control characters, spaces that look like one, and what changes the direction of the text around it."""
+_PRINTABLE = rf"^[^{_ODD}]*$"
+_SAYS_SOMETHING = rf"^ *[^ {_ODD}][^{_ODD}]*$"
 
 
-class Standing(msgspec.Struct, forbid_unknown_fields=True):
-    """Pause or resume a channel."""
+def _line(most: int, description: str, pattern: str = _SAYS_SOMETHING) -> Meta:
+    """One line of text. :func:`body` checks the pattern, and says in better words what is wrong."""
+    return Meta(max_length=most, description=description, extra_json_schema={"pattern": pattern})
 
+
+_WHY = "Why, for whoever finds it later. Kept for ever: name no customer."
+Who = Annotated[str, _line(200, "Who does it.")]
+Why = Annotated[str, _line(1000, _WHY)]
+PerhapsWhy = Annotated[str, _line(1000, _WHY, _PRINTABLE)]
+Word = Annotated[str, Meta(min_length=1, max_length=200)]
+Date = Annotated[str, Meta(max_length=40, examples=["2026-11-21T19:00:00Z"], extra_json_schema={"format": "date-time"})]
+Place = Annotated[int, Meta(ge=0, le=_INT_MAX)]
+Id = Annotated[int, Meta(ge=1, le=_INT_MAX)]
+Ids = Annotated[list[Id], Meta(max_length=_IDS_MAX)]
+
+
+class Asked(msgspec.Struct, forbid_unknown_fields=True):
+    """What a changing request says: at least who does it."""
+
+    NEEDS_WHY: ClassVar[bool] = True
     by: Who
-    why: Why = ""
 
 
-class Replaying(msgspec.Struct, forbid_unknown_fields=True):
+class Reasoned(Asked):
+    """Who does it, and why."""
+
+    why: Why
+
+
+class Standing(Asked):
+    """Who resumes a channel."""
+
+    NEEDS_WHY: ClassVar[bool] = False
+    why: PerhapsWhy = ""
+
+
+class Replaying(Asked):
     """Which dead letters are to be sent on their way again: named ones, or those for which everything given holds."""
 
-    by: Who
-    why: Why = ""
+    NEEDS_WHY: ClassVar[bool] = False
+    why: PerhapsWhy = ""
     orders: Ids = []
     events: Ids = []
-    code: Word | None = None
+    code: Annotated[Word | None, Meta(description="Of the cause; `no_order`: events without an order.")] = None
     channel: Word | None = None
     storefront: Word | None = None
-    since: Word | None = None
-    until: Word | None = None
-    all: bool = False
-    """Every one of them is meant."""
+    since: Annotated[Date | None, Meta(description="Dead since then or later.")] = None
+    until: Annotated[Date | None, Meta(description="Dead since then or earlier.")] = None
+    all: Annotated[bool, Meta(description="Every one of them is meant.")] = False
 
     @property
     def criteria(self) -> bool:
@@ -59,26 +91,23 @@ class Replaying(msgspec.Struct, forbid_unknown_fields=True):
         )
 
 
-class Discarding(msgspec.Struct, forbid_unknown_fields=True):
+class Discarding(Asked):
     """Which dead letters need nothing."""
 
-    by: Who
     why: Why
     orders: Ids = []
     events: Ids = []
 
 
-class Releasing(msgspec.Struct, forbid_unknown_fields=True):
+class Releasing(Asked):
     """Which held orders are to go on: named ones, or a page of all, or of all of a storefront."""
 
-    by: Who
     why: Why
     orders: Ids = []
     all: bool = False
     storefront: Word | None = None
-    until: Word | None = None
-    after: tuple[Place, Place] | None = None
-    """What the page before answered as ``next``."""
+    until: Annotated[Date | None, Meta(description="Only what is held since then or longer.")] = None
+    after: Annotated[tuple[Place, Place] | None, Meta(description="What the page before answered as `next`.")] = None
 
     def held_until(self, now: Instant) -> Instant:
         """Only what is held by then."""
@@ -86,23 +115,22 @@ class Releasing(msgspec.Struct, forbid_unknown_fields=True):
         return now if until is None else min(until, now)
 
 
-class DiscardingHeld(msgspec.Struct, forbid_unknown_fields=True):
+class DiscardingHeld(Asked):
     """Which held orders need nothing."""
 
-    by: Who
     why: Why
     orders: Ids
 
 
-class SigningIn(msgspec.Struct, forbid_unknown_fields=True):
+class SigningIn(Asked):
     """Who signs in."""
 
-    by: Who
-    token: Annotated[str, msgspec.Meta(max_length=4096)] = ""
-    why: Why = ""
+    NEEDS_WHY: ClassVar[bool] = False
+    token: Annotated[str, Meta(max_length=4096)] = ""
+    why: PerhapsWhy = ""
 
 
-T = TypeVar("T", Standing, Replaying, Discarding, Releasing, DiscardingHeld, SigningIn)
+T = TypeVar("T", bound=Asked)
 
 
 async def body(request: web.Request, kind: type[T]) -> T:
@@ -116,13 +144,18 @@ async def body(request: web.Request, kind: type[T]) -> T:
         raise Problem(422, "invalid-request", str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(400, "malformed-json", f"the body is no JSON: {error}") from None
-    found.by, found.why = found.by.strip(), found.why.strip()
-    for name in ("by", "why"):
-        if not getattr(found, name).isprintable():
-            raise _invalid(name, "has a line break or another character that cannot be printed")
-    if not found.by:
-        raise _invalid("by", "is empty: say who does it")
+    _check_line(found, "by", required=True)
+    _check_line(found, "why", required=found.NEEDS_WHY)
     return found
+
+
+def _check_line(found: Asked, name: str, *, required: bool) -> None:
+    text = getattr(found, name).strip()
+    if not re.match(_PRINTABLE, text):
+        raise _invalid(name, "has a line break or another character that cannot be printed")
+    if required and not text:
+        raise _invalid(name, _EMPTY[name])
+    setattr(found, name, text)
 
 
 async def _read(request: web.Request) -> bytes:
@@ -150,34 +183,130 @@ async def webhook(request: web.Request, most_bytes: int) -> bytes:
     return b"".join(parts)
 
 
-def say_why(asked: Standing | Discarding | Releasing | DiscardingHeld) -> None:
-    """What is not undone by itself needs a reason, for whoever finds it."""
-    if not asked.why:
-        raise _invalid("why", "is empty: say why, for whoever finds it later")
+# -- queries -----------------------------------------------------------------------------------------------------------
+
+Flag = Annotated[bool, Meta(description="`true` or `false`.")]
+Most = Annotated[int, Meta(ge=1, le=1000, description="How many, at the most.")]
+Name = Annotated[str | None, Meta(description="Only of this one. Empty: of all.")]
 
 
-def selection(request: web.Request) -> Selection:
-    """Which dead letters a query asks for."""
-    query = request.query
-    given = {name: query[name] for name in ("code", "channel", "storefront") if query.get(name)}
-    since, until = (_instant(name, query.get(name) or None) for name in ("since", "until"))
-    return Selection(**given, since=since, until=until) if given or since or until else EVERYTHING
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """No parameters."""
 
 
-def limit(request: web.Request, usual: int, most: int = 1000) -> int:
-    """How many, at the most."""
-    asked = whole(request.query.get("limit", ""))
-    return usual if asked is None else min(asked, most)
+class Found(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which order."""
+
+    reference: Annotated[
+        str,
+        Meta(
+            description="Reference or external id.", examples=["#1001"], extra_json_schema={"pattern": _SAYS_SOMETHING}
+        ),
+    ] = ""
 
 
-def raw(request: web.Request) -> bool:
-    """Whether bodies are wanted, which hold personal data."""
-    return request.query.get("raw") == "true"
+class Raw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether bodies are wanted."""
+
+    raw: Annotated[Flag, Meta(description="Also what is in it: personal data. Not with a session.")] = False
 
 
-def masked(request: web.Request) -> bool:
+class Masked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether personal data is to be masked."""
-    return request.query.get("masked") == "true"
+
+    masked: Annotated[Flag, Meta(description="Without personal data. With a session it must be.")] = False
+
+
+class OfWebhook(Masked, frozen=True):
+    """How a webhook is to be previewed."""
+
+    topic: Annotated[str | None, Meta(description="Stands for the header of its topic.")] = None
+
+
+class OfContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of which webhook."""
+
+    event: Annotated[
+        Id | None, Meta(description="Of this webhook of the order, not of the one its sale is made of.")
+    ] = None
+
+
+class Since(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which seconds, and how many webhooks."""
+
+    after: Annotated[Place | None, Meta(description="Seconds since 1970: those after it.")] = None
+    limit: Annotated[int, Meta(ge=0, le=LATEST_MAX, description="Latest webhooks.")] = LATEST_MAX
+
+
+class Some(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many."""
+
+    limit: Most = 100
+
+
+class SomeReplays(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many."""
+
+    limit: Most = 20
+
+
+class SomeHeld(Some, frozen=True):
+    """Which held orders."""
+
+    storefront: Name = None
+
+
+class SomeDead(Some, frozen=True):
+    """Which dead letters: those for which everything that is given holds."""
+
+    code: Annotated[str | None, Meta(description="Of the cause; `no_order`: events without an order.")] = None
+    channel: Name = None
+    storefront: Name = None
+    since: Annotated[Date | None, Meta(description="Dead since then or later.")] = None
+    until: Annotated[Date | None, Meta(description="Dead since then or earlier.")] = None
+
+    @property
+    def selection(self) -> Selection:
+        """The same for the store."""
+        return Selection(
+            self.code or None,
+            self.channel or None,
+            self.storefront or None,
+            _instant("since", self.since or None),
+            _instant("until", self.until or None),
+        )
+
+
+Q = TypeVar("Q", bound=msgspec.Struct)
+
+
+def query(request: web.Request, kind: type[Q]) -> Q:
+    """What a query asks for, or 422 with the parameter that is unknown, twice there, or of the wrong kind."""
+    given: dict[str, str] = {}
+    for name, text in request.query.items():
+        if name in given:
+            raise _invalid(name, "is given twice")
+        given[name] = text
+    for name, text in given.items():
+        if name in _FLAGS and text not in ("true", "false"):
+            raise _invalid(name, "is neither true nor false")
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise Problem(422, "invalid-request", f"query: {error}") from None
+
+
+_FLAGS = frozenset({"raw", "masked"})
+
+
+def is_raw(request: web.Request) -> bool:
+    """Whether bodies may be wanted, which hold personal data."""
+    return any(text != "false" for text in request.query.getall("raw", []))
+
+
+def is_masked(request: web.Request) -> bool:
+    """Whether personal data is certainly to be masked."""
+    return request.query.getall("masked", []) == ["true"]
 
 
 def whole(text: str) -> int | None:
@@ -188,7 +317,7 @@ def whole(text: str) -> int | None:
 def _instant(name: str, text: str | None) -> Instant | None:
     if text is None:
         return None
-    found = moment(text)
+    found = instant.parse(text)
     if found is None:
         raise _invalid(name, "is no moment: write it as 2026-11-21T19:00:00Z")
     return found

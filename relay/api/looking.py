@@ -1,8 +1,9 @@
 """What may be looked at. Nothing here changes anything."""
 
+import msgspec
 from aiohttp import web
 
-from relay.api import asked, shown
+from relay.api import asked, models, shown
 from relay.api.answers import json
 from relay.api.view import ChannelView, View
 from relay.clock import Clock
@@ -29,12 +30,13 @@ class Looking:
 
     async def healthz(self, _: web.Request) -> web.Response:
         """The process answers; nothing more is said."""
-        return json({"status": "ok"})
+        return json(models.Health(status="ok"))
 
     async def readyz(self, _: web.Request) -> web.Response:
         """Whether events would be accepted, and if not, why."""
         reasons = list(self._view.not_ready())
-        return json({"status": "not ready" if reasons else "ready", "reasons": reasons}, 503 if reasons else 200)
+        found = models.Readiness(status="not ready" if reasons else "ready", reasons=reasons)
+        return json(found, 503 if reasons else 200)
 
     async def metrics(self, _: web.Request) -> web.Response:
         """For Prometheus."""
@@ -50,82 +52,90 @@ class Looking:
         reasons, limits = list(self._view.not_ready()), self._view.limits()
         dead = sum(orders for (_, state, _), orders in tally.items() if state is State.DEAD)
         return json(
-            {
-                "version": self._view.version,
-                "started_at": instant.iso(self._view.started_at),
-                "now": instant.iso(now),
-                "ready": not reasons,
-                "reasons": reasons,
-                "store": self._view.store_url,
-                "storefronts": {
-                    name: {**storefront, "refused": [limit.words for limit in limits if name in limit.refused]}
+            models.Status(
+                version=self._view.version,
+                started_at=instant.iso(self._view.started_at),
+                now=instant.iso(now),
+                ready=not reasons,
+                reasons=reasons,
+                store=self._view.store_url,
+                storefronts={
+                    name: models.Storefront(
+                        kind=str(storefront["kind"]),
+                        channel=str(storefront["channel"]),
+                        accept_when=storefront["accept_when"],
+                        refused=[limit.words for limit in limits if name in limit.refused],
+                    )
                     for name, storefront in self._view.storefronts.items()
                 },
-                "channels": {
-                    name: shown.channel(name, channel, tally, oldest, now)
-                    | {"latest_order": await self._latest(channel)}
+                channels={
+                    name: shown.channel(name, channel, tally, oldest, now, await self._latest(channel))
                     for name, channel in self._view.channels().items()
                 },
-                "limits": [shown.limit(limit) for limit in limits],
-                "held": [shown.held_group(group, now) for group in held],
-                "dead_letters": dead + lost,
-                "events_without_order": lost,
-                "replays": [shown.replay(replay) for replay in running],
-            }
+                limits=[shown.limit(limit) for limit in limits],
+                held=[shown.held_group(group, now) for group in held],
+                dead_letters=dead + lost,
+                events_without_order=lost,
+                replays=[shown.replay(replay) for replay in running],
+            )
         )
 
-    async def _latest(self, channel: ChannelView) -> shown.Shown | None:
+    async def _latest(self, channel: ChannelView) -> Order | None:
         """The newest of the orders for which a channel is open, or is halted after one refusal for all of them."""
         order_id = channel.latest_order_id
         timeline = None if order_id is None else await self._store.timeline(order_id, limit=1)
-        return None if timeline is None else shown.name_of(timeline.order)
+        return None if timeline is None else timeline.order
 
     # -- orders ----------------------------------------------------------------------------------------------------
 
     async def orders(self, request: web.Request) -> web.Response:
         """Orders by reference or external id."""
-        reference = request.query.get("reference", "").strip()
+        reference = asked.query(request, asked.Found).reference.strip()
         if not reference or not reference.isprintable():
             raise Problem(400, "no-reference", "say which order: ?reference=%231001")
         found = await self._store.find(reference, _FOUND_MAX)
         if not found and not reference.startswith("#"):
             found = await self._store.find(f"#{reference}", _FOUND_MAX)
-        return json({"orders": [shown.order(order, self._view.channels()) for order in found]})
+        return json(models.Orders(orders=[shown.order(order, self._view.channels()) for order in found]))
 
     async def order(self, request: web.Request) -> web.Response:
         """One order's timeline, by the relay's own id; with ``raw=true`` what is in it, too."""
+        raw = asked.query(request, asked.Raw).raw
         order_id = asked.whole(request.match_info["id"])
         timeline = None if order_id is None else await self._store.timeline(order_id)
         if timeline is None or order_id is None:
             raise Problem(404, "unknown-order", f"there is no order:{request.match_info['id'][:20]}")
         found = shown.timeline(timeline, self._view.channels())
-        if asked.raw(request):
+        if raw:
             event_id = _shown_event(timeline)
-            found["body"] = shown.content_of(None if event_id is None else await self._store.body(event_id))
-            found["sale"] = shown.content_of(await self._store.sale(order_id))
+            body = None if event_id is None else await self._store.body(event_id)
+            sale = await self._store.sale(order_id)
+            found = msgspec.structs.replace(found, body=shown.content_of(body), sale=shown.content_of(sale))
         return json(found)
 
     # -- dead letters ----------------------------------------------------------------------------------------------
 
     async def dead_letters(self, request: web.Request) -> web.Response:
         """What needs a person."""
-        dead = await self._store.dead_letters(asked.limit(request, 100), asked.selection(request))
+        wanted = asked.query(request, asked.SomeDead)
+        dead = await self._store.dead_letters(wanted.limit, wanted.selection)
         channels = self._view.channels()
         return json(
-            {
-                "dead_letters": [
+            models.DeadLetters(
+                dead_letters=[
                     shown.order(letter, channels) if isinstance(letter, Order) else shown.event(letter, None)
                     for letter in dead
                 ]
-            }
+            )
         )
 
     async def dead_groups(self, _: web.Request) -> web.Response:
         """The same by cause."""
-        return json({"groups": [shown.group(group) for group in await self._store.dead_groups()]})
+        return json(models.DeadGroups(groups=[shown.group(group) for group in await self._store.dead_groups()]))
 
     async def lost_event(self, request: web.Request) -> web.Response:
         """An event from which no order could be read; with ``raw=true`` what is in it, too."""
+        raw = asked.query(request, asked.Raw).raw
         found = await find_lost(self._store, asked.whole(request.match_info["id"]))
         if found is None:
             raise Problem(
@@ -133,42 +143,44 @@ class Looking:
                 f"event:{request.match_info['id'][:20]} is no dead letter: an order was read from it, it was "
                 "discarded, or there is none",
             )  # fmt: skip
-        return json(shown.lost(found, raw=asked.raw(request)))
+        return json(shown.lost(found, raw=raw))
 
     # -- held orders -----------------------------------------------------------------------------------------------
 
     async def held(self, request: web.Request) -> web.Response:
         """What is not wanted yet by its storefront's rule: by storefront, and the orders, those held longest first."""
-        now, storefront = self._clock.now(), request.query.get("storefront") or None
+        now, wanted = self._clock.now(), asked.query(request, asked.SomeHeld)
+        storefront = wanted.storefront or None
         groups = await self._store.held_groups()
-        orders = await self._store.held(asked.limit(request, 100), storefront=storefront)
+        orders = await self._store.held(wanted.limit, storefront=storefront)
         channels = self._view.channels()
         return json(
-            {
-                "now": instant.iso(now),
-                "groups": [shown.held_group(g, now) for g in groups if storefront in (None, g.storefront)],
-                "held": [shown.held(order, channels, now) for order in orders],
-            }
+            models.Held(
+                now=instant.iso(now),
+                groups=[shown.held_group(g, now) for g in groups if storefront in (None, g.storefront)],
+                held=[shown.held(order, channels, now) for order in orders],
+            )
         )
 
     # -- what is being done, and was done --------------------------------------------------------------------------
 
     async def replays(self, request: web.Request) -> web.Response:
         """Bulk replays, newest first."""
-        found = await self._store.replays(asked.limit(request, 20))
-        return json({"replays": [shown.replay(replay) for replay in found]})
+        found = await self._store.replays(asked.query(request, asked.SomeReplays).limit)
+        return json(models.Replays(replays=[shown.replay(replay) for replay in found]))
 
     async def replay(self, request: web.Request) -> web.Response:
         """How far a bulk replay is."""
         replay_id = asked.whole(request.match_info["id"])
         for replay in await self._store.replays(_REPLAYS_MAX):
             if replay.id == replay_id:
-                return json({"replay": shown.replay(replay)})
+                return json(models.OneReplay(replay=shown.replay(replay)))
         raise Problem(404, "unknown-replay", "there is no such replay")
 
     async def deeds(self, request: web.Request) -> web.Response:
         """What persons did, newest first."""
-        return json({"deeds": [shown.deed(deed) for deed in await self._store.deeds(asked.limit(request, 100))]})
+        found = await self._store.deeds(asked.query(request, asked.Some).limit)
+        return json(models.Deeds(deeds=[shown.deed(deed) for deed in found]))
 
 
 async def find_lost(store: Store, event_id: int | None) -> LostEvent | None:

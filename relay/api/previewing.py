@@ -7,7 +7,7 @@ import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
-from relay.api import asked
+from relay.api import asked, models
 from relay.api.answers import json
 from relay.api.view import View
 from relay.clock import Clock
@@ -33,14 +33,14 @@ class Previewing:
 
     async def webhook(self, request: web.Request) -> web.Response:
         """The body and headers of a webhook; ``?topic=`` stands for the header of its topic."""
-        previewer = self._previewer(request.match_info["name"])
+        previewer, wanted = self._previewer(request.match_info["name"]), asked.query(request, asked.OfWebhook)
         if request.content_type in _FORMS:
             raise Problem(
                 415, "not-json", f"Content-Type is {request.content_type}; send the webhook's own, application/json"
             )
         headers = CIMultiDict((name, value) for name, value in request.headers.items() if name.lower() not in _OURS)
         body = await asked.webhook(request, self._view.body_max_bytes)
-        now, topic = self._clock.now(), request.query.get("topic") or None
+        now, topic = self._clock.now(), wanted.topic or None
 
         def tried() -> Preview:
             try:
@@ -48,10 +48,11 @@ class Previewing:
             except NoTopicHeader as error:
                 raise Problem(422, "invalid-request", f"?topic={error}: leave it out") from None
 
-        return await self._answer(tried, masked=asked.masked(request))
+        return await self._answer(tried, masked=wanted.masked)
 
     async def order(self, request: web.Request) -> web.Response:
         """An order by the relay's own id: what it would be sent as now, of its newest whole webhook."""
+        masked = asked.query(request, asked.Masked).masked
         order_id = asked.whole(request.match_info["id"])
         timeline = None if order_id is None else await self._store.timeline(order_id)
         if timeline is None or order_id is None:
@@ -66,7 +67,7 @@ class Previewing:
         last, now, topic = await self._store.sale(order_id), self._clock.now(), _topic(timeline)
         return await self._answer(
             lambda: previewer.preview_order(known, topic, body, last, now=now),
-            masked=asked.masked(request),
+            masked=masked,
         )
 
     def _previewer(self, name: str) -> Previewer:
@@ -80,15 +81,17 @@ class Previewing:
             raise Problem(503, "busy", "another preview is being made: come again", {"Retry-After": "1"})
         self._busy = True
         try:
-            return json(await asyncio.to_thread(lambda: _members(tried(), masked=masked)))
+            return json(await asyncio.to_thread(lambda: _shown(tried(), masked=masked)))
         finally:
             self._busy = False
 
 
-def _members(preview: Preview, *, masked: bool) -> dict[str, object]:
+def _shown(preview: Preview, *, masked: bool) -> models.Preview:
     found = preview.members()
-    if not masked:
-        return found
+    return msgspec.convert(_masked(preview, found) if masked else found, models.Preview)
+
+
+def _masked(preview: Preview, found: dict[str, object]) -> dict[str, object]:
     sale = None if preview.made is None else masking.masked(msgspec.json.decode(preview.made.sale))
     lost = found["not_carried_over"]
     if isinstance(lost, dict):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from relay.api import asked
+from relay.api import asked, models
 from relay.api.answers import json
 from relay.clock import Clock
 from relay.core import instant
@@ -76,7 +76,7 @@ class Sessions:
         """Take the token, give a cookie."""
         wanted = await asked.body(request, asked.SigningIn)
         if not self.is_token(wanted.token):
-            raise Problem(401, "bad-credential", "this is not private.token")
+            raise Problem(401, "bad-credential", "this is not private.token", {"WWW-Authenticate": "Bearer"})
         now = self._clock.now()
         self._known = {key: session for key, session in self._known.items() if session.ends_at > now}
         while len(self._known) >= _SESSIONS_MAX:
@@ -98,7 +98,7 @@ class Sessions:
         return answer
 
 
-def _shown(session: Session | None) -> dict[str, object]:
+def _shown(session: Session | None) -> models.Session:
     if session is None:
-        return {"by": None, "csrf": None, "ends_at": None}
-    return {"by": session.by, "csrf": session.csrf, "ends_at": instant.iso(session.ends_at)}
+        return models.Session(by=None, csrf=None, ends_at=None)
+    return models.Session(by=session.by, csrf=session.csrf, ends_at=instant.iso(session.ends_at))

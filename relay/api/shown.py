@@ -1,9 +1,12 @@
-"""How things are shown: as members of JSON objects."""
+"""How things are shown: what is known, as the answers' types."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
+from msgspec.structs import asdict
 
+from relay.api import models
 from relay.api.pulse import Arrived, Door
 from relay.api.view import ChannelView, LimitView
 from relay.core import instant
@@ -15,123 +18,117 @@ from relay.core.outcome import Cause, Trouble
 from relay.store import Attempt, DeadGroup, Deed, Event, HeldGroup, LostEvent, Replay, Tally, Timeline
 from relay.store.places import of_event, of_order
 
-Shown = dict[str, object]
-
 
 def channel(
-    name: str, view: ChannelView, tally: Tally, oldest: Mapping[tuple[str, Lane], Instant], now: Instant
-) -> Shown:
-    """One channel, its backlog included."""
+    name: str,
+    view: ChannelView,
+    tally: Tally,
+    oldest: Mapping[tuple[str, Lane], Instant],
+    now: Instant,
+    latest: Order | None,
+) -> models.Channel:
+    """One channel, its backlog included. ``latest``: the newest of the orders that opened or halted it."""
     count = {state: sum(tally.get((name, state, lane), 0) for lane in Lane) for state in State}
     to_send = count[State.WAITING] + count[State.SLEEPING]
-    return {
-        "mode": view.mode,
-        **standing(view),
-        "rate": round(view.rate, 3),
-        "configured_rate": view.configured_rate,
-        "in_flight": view.in_flight,
-        "trouble": _trouble(view.trouble),
-        "waiting": {lane.value: tally.get((name, State.WAITING, lane), 0) for lane in Lane},
-        "oldest_due_age_s": {
-            lane.value: max(0.0, instant.seconds_between(oldest.get((name, lane), now), now)) for lane in Lane
-        },
-        "orders": {state.value: orders for state, orders in count.items()},
-        "drain_s": view.drain_s(to_send),
-    }
+    return models.Channel(
+        **asdict(standing(view)),
+        mode=view.mode,
+        rate=round(view.rate, 3),
+        configured_rate=view.configured_rate,
+        in_flight=view.in_flight,
+        trouble=_trouble(view.trouble),
+        waiting={lane: tally.get((name, State.WAITING, lane), 0) for lane in Lane},
+        oldest_due_age_s={lane: max(0.0, instant.seconds_between(oldest.get((name, lane), now), now)) for lane in Lane},
+        orders=count,
+        drain_s=view.drain_s(to_send),
+        latest_order=None if latest is None else models.OrderName(**_name_of(latest)),
+    )
 
 
-def standing(view: ChannelView) -> Shown:
+def standing(view: ChannelView) -> models.Standing:
     """Whether the channel is sent to, and if not, why, and since when."""
     breaker, pause = view.condition.breaker, view.condition.pause
-    return {
-        "state": view.state,
-        "pause": None if pause is None else {"by": pause.by, "why": pause.why, "since": instant.iso(pause.since)},
-        "circuit": breaker.circuit.value,
-        "circuit_since": _moment(breaker.since),
-        "circuit_cause": _cause(breaker.cause),
-        "probe_in_s": None if view.probe_in_s is None else round(view.probe_in_s, 1),
-        "resting_s": round(view.resting_s, 1),
-        "resting_cause": _cause(view.condition.tempo.cause) if view.resting_s > 0 else None,
-    }
+    return models.Standing(
+        state=view.state,
+        pause=None if pause is None else models.Pause(by=pause.by, why=pause.why, since=instant.iso(pause.since)),
+        circuit=breaker.circuit,
+        circuit_since=_moment(breaker.since),
+        circuit_cause=_cause(breaker.cause),
+        probe_in_s=None if view.probe_in_s is None else round(view.probe_in_s, 1),
+        resting_s=round(view.resting_s, 1),
+        resting_cause=_cause(view.condition.tempo.cause) if view.resting_s > 0 else None,
+    )
 
 
-def limit(view: LimitView) -> Shown:
+def limit(view: LimitView) -> models.Limit:
     """How near a limit is."""
-    return {
-        "limit": view.limit,
-        "channel": view.channel,
-        "level": round(view.level, 3),
-        "words": view.words,
-        "refused": list(view.refused),
-    }
+    return models.Limit(
+        limit=view.limit,
+        channel=view.channel,
+        level=round(view.level, 3),
+        words=view.words,
+        refused=list(view.refused),
+    )
 
 
-def name_of(known: Order) -> Shown:
-    """What an order is called."""
-    return {
-        "id": known.id,
-        "storefront": known.storefront,
-        "external_id": known.external_id,
-        "reference": known.reference,
-    }
-
-
-def order(known: Order, channels: Mapping[str, ChannelView]) -> Shown:
+def order(known: Order, channels: Mapping[str, ChannelView]) -> models.Order:
     """One order, and where it is. ``channels``: those there are."""
     view = channels.get(known.channel)
     state = None if view is None else view.state
     place = of_order(known, state)
-    return {
-        **name_of(known),
-        "channel": known.channel,
-        "channel_state": state,
-        "revision": known.revision,
-        "delivered_revision": known.delivered_revision,
-        "state": known.state.value,
-        "since": instant.iso(known.since),
-        "lane": known.lane.value,
-        "place": place.name,
-        "why": place.words,
-        "cancelled_at": _moment(known.cancelled_at),
-        "held_since": _moment(known.held_since),
-        "released_at": _moment(known.released_at),
-        "due_at": instant.iso(known.due_at),
-        "attempts": known.attempts,
-        "cause": _cause(known.cause),
-    }
+    return models.Order(
+        **_name_of(known),
+        channel=known.channel,
+        channel_state=state,
+        revision=known.revision,
+        delivered_revision=known.delivered_revision,
+        state=known.state,
+        since=instant.iso(known.since),
+        lane=known.lane,
+        place=place.name,
+        why=place.words,
+        cancelled_at=_moment(known.cancelled_at),
+        held_since=_moment(known.held_since),
+        released_at=_moment(known.released_at),
+        due_at=instant.iso(known.due_at),
+        attempts=known.attempts,
+        cause=_cause(known.cause),
+    )
 
 
-def event(known: Event, timeline: Timeline | None) -> Shown:
+def event(known: Event, timeline: Timeline | None) -> models.Event:
     """One event, and where it is; ``timeline`` is its order's."""
     place = of_event(known, timeline)
-    return {
-        "event": known.id,
-        "storefront": known.storefront,
-        "topic": known.topic,
-        "received_at": instant.iso(known.received_at),
-        "version": None if known.version is None else versions.shown(known.version),
-        "disposition": known.disposition.value,
-        "revision": known.revision,
-        "duplicate_of": known.duplicate_of,
-        "place": place.name,
-        "why": place.words,
-        "reasons": [{"pointer": reason.pointer, "detail": reason.message} for reason in known.reasons],
-    }
+    return models.Event(
+        event=known.id,
+        storefront=known.storefront,
+        topic=known.topic,
+        received_at=instant.iso(known.received_at),
+        version=None if known.version is None else versions.shown(known.version),
+        disposition=known.disposition,
+        revision=known.revision,
+        duplicate_of=known.duplicate_of,
+        place=place.name,
+        why=place.words,
+        reasons=[models.Reason(pointer=reason.pointer, detail=reason.message) for reason in known.reasons],
+    )
 
 
-def timeline(known: Timeline, channels: Mapping[str, ChannelView]) -> Shown:
+def timeline(known: Timeline, channels: Mapping[str, ChannelView]) -> models.Timeline:
     """Everything that is remembered of one order, but for what is in it."""
-    return {
-        "order": order(known.order, channels),
-        "events": [event(one, known) for one in known.events],
-        "attempts": [_attempt(one) for one in known.attempts],
-    }
+    return models.Timeline(
+        order=order(known.order, channels),
+        events=[event(one, known) for one in known.events],
+        attempts=[_attempt(one) for one in known.attempts],
+    )
 
 
-def lost(known: LostEvent, *, raw: bool) -> Shown:
+def lost(known: LostEvent, *, raw: bool) -> models.LostEvent:
     """An event from which no order could be read."""
-    content: Shown = {"headers": dict(known.headers), "body": content_of(known.body)} if raw else {}
-    return {"event": event(known.event, None), **content}
+    shown = event(known.event, None)
+    if not raw:
+        return models.LostEvent(event=shown)
+    return models.LostEvent(event=shown, headers=dict(known.headers), body=content_of(known.body))
 
 
 def content_of(body: bytes | None) -> object:
@@ -145,115 +142,119 @@ def content_of(body: bytes | None) -> object:
     return msgspec.Raw(body)
 
 
-def group(known: DeadGroup) -> Shown:
+def group(known: DeadGroup) -> models.DeadGroup:
     """Dead letters with one cause."""
-    return {
-        "code": known.code,
-        "channel": known.channel,
-        "storefront": known.storefront,
-        "count": known.count,
-        "first_at": instant.iso(known.first_at),
-        "last_at": instant.iso(known.last_at),
-        "message": known.message,
-    }
+    return models.DeadGroup(
+        code=known.code,
+        channel=known.channel,
+        storefront=known.storefront,
+        count=known.count,
+        first_at=instant.iso(known.first_at),
+        last_at=instant.iso(known.last_at),
+        message=known.message,
+    )
 
 
-def held_group(known: HeldGroup, now: Instant) -> Shown:
+def held_group(known: HeldGroup, now: Instant) -> models.HeldGroup:
     """What is held of one storefront."""
-    return {
-        "storefront": known.storefront,
-        "count": known.count,
-        "oldest_at": instant.iso(known.oldest_at),
-        "oldest_age_s": _age_s(known.oldest_at, now),
-    }
+    return models.HeldGroup(
+        storefront=known.storefront,
+        count=known.count,
+        oldest_at=instant.iso(known.oldest_at),
+        oldest_age_s=_age_s(known.oldest_at, now),
+    )
 
 
-def held(known: Order, channels: Mapping[str, ChannelView], now: Instant) -> Shown:
+def held(known: Order, channels: Mapping[str, ChannelView], now: Instant) -> models.HeldOrder:
     """One held order."""
-    return order(known, channels) | {"held_s": _age_s(known.held_since or known.since, now)}
+    return models.HeldOrder(**asdict(order(known, channels)), held_s=_age_s(known.held_since or known.since, now))
 
 
-def replay(known: Replay) -> Shown:
+def replay(known: Replay) -> models.Replay:
     """How far a bulk replay is."""
     selection = known.selection
-    return {
-        "id": known.id,
-        "selection": {
-            "code": selection.code,
-            "channel": selection.channel,
-            "storefront": selection.storefront,
-            "since": _moment(selection.since),
-            "until": _moment(selection.until),
-        },
-        "by": known.by,
-        "why": known.why,
-        "begun_at": instant.iso(known.begun_at),
-        "total": known.total,
-        "revived": known.revived,
-        "left": known.left,
-        "ended_at": _moment(known.ended_at),
-    }
+    return models.Replay(
+        id=known.id,
+        selection=models.Selection(
+            code=selection.code,
+            channel=selection.channel,
+            storefront=selection.storefront,
+            since=_moment(selection.since),
+            until=_moment(selection.until),
+        ),
+        by=known.by,
+        why=known.why,
+        begun_at=instant.iso(known.begun_at),
+        total=known.total,
+        revived=known.revived,
+        left=known.left,
+        ended_at=_moment(known.ended_at),
+    )
 
 
-def deed(known: Deed) -> Shown:
+def deed(known: Deed) -> models.Deed:
     """What a person did."""
-    return {
-        "at": instant.iso(known.at),
-        "by": known.by,
-        "what": known.what,
-        "about": known.about,
-        "why": known.why,
-    }
+    return models.Deed(at=instant.iso(known.at), by=known.by, what=known.what, about=known.about, why=known.why)
 
 
-def door(known: Door) -> Shown:
+def door(known: Door) -> models.Door:
     """What came from a storefront since the relay started."""
-    return {"accepted": known.accepted, "refused": known.refused, "last_event_at": _moment(known.last_at)}
+    return models.Door(accepted=known.accepted, refused=known.refused, last_event_at=_moment(known.last_at))
 
 
-def arrived(known: Arrived) -> Shown:
+def arrived(known: Arrived) -> models.Arrived:
     """One of the latest webhooks."""
     what = known.what
+    return models.Arrived(
+        at=instant.iso(known.at),
+        event=what.event_id,
+        storefront=what.storefront,
+        topic=what.topic,
+        disposition=what.disposition,
+        external_id=what.order,
+        reference=what.reference,
+        revision=what.revision,
+    )
+
+
+def _name_of(known: Order) -> dict[str, Any]:
+    """What an order is called."""
     return {
-        "at": instant.iso(known.at),
-        "event": what.event_id,
-        "storefront": what.storefront,
-        "topic": what.topic,
-        "disposition": what.disposition.value,
-        "external_id": what.order,
-        "reference": what.reference,
-        "revision": what.revision,
+        "id": known.id,
+        "storefront": known.storefront,
+        "external_id": known.external_id,
+        "reference": known.reference,
     }
 
 
-def _attempt(made: Attempt) -> Shown:
-    return {
-        "revision": made.revision,
-        "started_at": instant.iso(made.started_at),
-        "duration_s": round(made.duration_s, 4),
-        "outcome": made.outcome,
-        "status": made.status,
-        "code": made.code,
-        "message": made.message,
-        "excerpt": made.excerpt,
-    }
+def _attempt(made: Attempt) -> models.Attempt:
+    return models.Attempt(
+        revision=made.revision,
+        started_at=instant.iso(made.started_at),
+        duration_s=round(made.duration_s, 4),
+        outcome=made.outcome,
+        status=made.status,
+        code=made.code,
+        message=made.message,
+        excerpt=made.excerpt,
+    )
 
 
-def _trouble(trouble: Trouble | None) -> Shown | None:
+def _trouble(trouble: Trouble | None) -> models.Trouble | None:
     if trouble is None:
         return None
-    return {
-        "outcome": trouble.outcome,
-        "code": trouble.cause.code,
-        "message": trouble.cause.message,
-        "status": trouble.cause.status,
-        "since": instant.iso(trouble.since),
-        "attempts": trouble.attempts,
-    }
+    return models.Trouble(
+        outcome=trouble.outcome,
+        code=trouble.cause.code,
+        message=trouble.cause.message,
+        status=trouble.cause.status,
+        since=instant.iso(trouble.since),
+        attempts=trouble.attempts,
+    )
 
 
-def _cause(cause: Cause | None) -> Shown | None:
-    return None if cause is None else {"code": cause.code, "message": cause.message, "status": cause.status}
+def _cause(cause: Cause | None) -> models.Cause | None:
+    return None if cause is None else models.Cause(code=cause.code, message=cause.message, status=cause.status)
 
 
 def _age_s(since: Instant, now: Instant) -> float:

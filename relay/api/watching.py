@@ -10,10 +10,9 @@ from itertools import islice
 import msgspec
 from aiohttp import web
 
-from relay.api import asked, shown
+from relay.api import asked, models, shown
 from relay.api.answers import json
 from relay.api.looking import find_lost
-from relay.api.pulse import LATEST_MAX
 from relay.api.view import View
 from relay.clock import Clock
 from relay.core.events import Observer, PersonActed
@@ -36,53 +35,52 @@ class Watching:
 
     async def pulse(self, request: web.Request) -> web.Response:
         """Accepted and delivered for each second, and the latest webhooks."""
-        pulse = self._view.pulse
-        first, seconds = pulse.seconds(asked.whole(request.query.get("after", "")))
+        pulse, wanted = self._view.pulse, asked.query(request, asked.Since)
+        first, seconds = pulse.seconds(wanted.after)
         return json(
-            {
-                "first": first,
-                "accepted": [second.accepted for second in seconds],
-                "delivered": [second.delivered for second in seconds],
-                "not_delivered": [second.not_delivered for second in seconds],
-                "storefronts": {name: shown.door(door) for name, door in pulse.doors.items()},
-                "latest": [
-                    shown.arrived(one) for one in islice(reversed(pulse.latest), asked.limit(request, LATEST_MAX))
-                ],
-            }
+            models.Pulse(
+                first=first,
+                accepted=[second.accepted for second in seconds],
+                delivered=[second.delivered for second in seconds],
+                not_delivered=[second.not_delivered for second in seconds],
+                storefronts={name: shown.door(door) for name, door in pulse.doors.items()},
+                latest=[shown.arrived(one) for one in islice(reversed(pulse.latest), wanted.limit)],
+            )
         )
 
     # -- what is in it ---------------------------------------------------------------------------------------------
 
     async def content(self, request: web.Request) -> web.Response:
         """What is in an order, masked: the webhook its sale is made of, or the one named, and the newest sale."""
-        return json(await _all_masked(await self._order(request)))
+        return json(models.OrderContent(**await _all_masked(await self._order(request))))
 
     async def reveal(self, request: web.Request) -> web.Response:
         """The same with nothing masked, on record."""
-        wanted = await asked.body(request, asked.Standing)
+        wanted = await asked.body(request, asked.Reasoned)
         found = await self._order(request)
         await self._record(wanted, f"order:{request.match_info['id']}")
-        return json({name: shown.content_of(body) for name, body in found.items()})
+        return json(models.OrderContent(**{name: shown.content_of(body) for name, body in found.items()}))
 
     async def lost_content(self, request: web.Request) -> web.Response:
         """What is in an event from which no order could be read, masked."""
-        return json(await _all_masked({"body": (await self._lost(request)).body}))
+        return json(models.EventContent(**await _all_masked({"body": (await self._lost(request)).body})))
 
     async def reveal_lost(self, request: web.Request) -> web.Response:
         """The same with nothing masked, on record."""
-        wanted = await asked.body(request, asked.Standing)
+        wanted = await asked.body(request, asked.Reasoned)
         lost = await self._lost(request)
         await self._record(wanted, f"event:{lost.event.id}")
-        return json({"body": shown.content_of(lost.body)})
+        return json(models.EventContent(body=shown.content_of(lost.body)))
 
     async def _order(self, request: web.Request) -> dict[str, bytes | None]:
+        wanted = asked.query(request, asked.OfContent)
         order_id = asked.whole(request.match_info["id"])
         timeline = None if order_id is None else await self._store.timeline(order_id)
         if timeline is None or order_id is None:
             raise Problem(404, "unknown-order", f"there is no order:{request.match_info['id'][:20]}")
-        event_id = asked.whole(request.query["event"]) if "event" in request.query else timeline.order.event_id
-        if "event" in request.query and event_id not in {event.id for event in timeline.events}:
-            raise Problem(404, "unknown-event", f"order:{order_id} has no event:{request.query['event'][:20]}")
+        event_id = wanted.event or timeline.order.event_id
+        if wanted.event is not None and event_id not in {event.id for event in timeline.events}:
+            raise Problem(404, "unknown-event", f"order:{order_id} has no event:{event_id}")
         body = None if event_id is None else await self._store.body(event_id)
         return {"body": body, "sale": await self._store.sale(order_id)}
 
@@ -92,8 +90,7 @@ class Watching:
             raise Problem(404, "unknown-event", f"event:{request.match_info['id'][:20]} is no dead letter")
         return found
 
-    async def _record(self, wanted: asked.Standing, about: str) -> None:
-        asked.say_why(wanted)
+    async def _record(self, wanted: asked.Reasoned, about: str) -> None:
         await self._store.record(Deed(self._clock.now(), wanted.by, "reveal", about, wanted.why))
         self._observe(PersonActed(wanted.by, "reveal", about, wanted.why))
 

@@ -9,7 +9,7 @@ import msgspec
 from relay.core.sale import Reason
 
 CONTENT_TYPE = "application/problem+json"
-_TYPE = "urn:order-relay:problem:"
+TYPE = "urn:order-relay:problem:"
 
 
 @dataclass(eq=False)
@@ -28,7 +28,7 @@ class Problem(Exception):
     def members(self) -> dict[str, object]:
         """The problem as JSON has it."""
         body: dict[str, object] = {
-            "type": _TYPE + self.name,
+            "type": TYPE + self.name,
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
