@@ -203,8 +203,8 @@ async def test_status_says_when_the_backlog_will_be_gone_pauses_included(tmp_pat
     ("path", "status", "kind"),
     [
         ("/", 404, "unknown-path"), ("/api", 404, "unknown-path"), ("/webhooks/shop", 404, "unknown-path"),
-        ("/api/orders", 400, "no-reference"), ("/api/orders?reference=%20", 400, "no-reference"),
-        ("/api/orders?reference=%00", 400, "no-reference"), ("/api/orders/1", 404, "unknown-order"),
+        ("/api/orders", 422, "invalid-request"), ("/api/orders?reference=%20", 422, "invalid-request"),
+        ("/api/orders?reference=%00", 422, "invalid-request"), ("/api/orders/1", 404, "unknown-order"),
         ("/api/orders/x", 404, "unknown-order"), ("/api/orders/-1", 404, "unknown-order"),
         ("/api/orders/%C2%B2", 404, "unknown-order"), ("/api/orders/" + "9" * 19, 404, "unknown-order"),
         ("/api/orders/" + "9" * 5000, 404, "unknown-order"), ("/api/orders/%2e%2e", 404, "unknown-order"),

@@ -216,7 +216,7 @@ def _named(orders: Sequence[int], events: Sequence[int]) -> str:
 
 def _selected(wanted: asked.Replaying) -> str:
     """``code http_422, channel main``."""
-    criteria = {name: getattr(wanted, name) for name in ("code", "channel", "storefront", "since", "until")}
+    criteria = {name: getattr(wanted, name) for name in asked.CRITERIA}
     given = [f"{name} {value}" for name, value in criteria.items() if value is not None]
     return ", ".join(given) or "any cause"
 

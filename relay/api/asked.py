@@ -2,11 +2,12 @@
 
 import asyncio
 import re
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, TypeVar
 
 import msgspec
 from aiohttp import web
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from relay.api.pulse import LATEST_MAX
 from relay.core import instant
@@ -20,6 +21,7 @@ BODY_S = 10.0
 """A body takes no longer to arrive, seconds."""
 _IDS_MAX = 1000
 _INT_MAX = (1 << 63) - 1
+CRITERIA = ("code", "channel", "storefront", "since", "until")
 _EMPTY = {"by": "is empty: say who does it", "why": "is empty: say why, for whoever finds it later"}
 
 _ODD = r"\x00-\x1f\x7f-\xa0\xad\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb"
@@ -48,7 +50,21 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
     """What a changing request says: at least who does it."""
 
     NEEDS_WHY: ClassVar[bool] = True
+    RULE: ClassVar[Mapping[str, object]] = {}
+    """What must hold of several members together, as JSON Schema."""
     by: Who
+
+
+def _none(*names: str) -> dict[str, object]:
+    """Members that say nothing."""
+    empty: dict[str, object] = {"orders": {"maxItems": 0}, "events": {"maxItems": 0}, "all": {"const": False}}
+    return {"properties": {name: empty.get(name, {"type": "null"}) for name in names}}
+
+
+def _any(*names: str) -> dict[str, object]:
+    """One member at least that says something."""
+    full: dict[str, object] = {"orders": {"minItems": 1}, "events": {"minItems": 1}, "all": {"const": True}}
+    return {"anyOf": [{"properties": {name: full.get(name, {"type": "string"})}, "required": [name]} for name in names]}
 
 
 class Reasoned(Asked):
@@ -68,6 +84,12 @@ class Replaying(Asked):
     """Which dead letters are to be sent on their way again: named ones, or those for which everything given holds."""
 
     NEEDS_WHY: ClassVar[bool] = False
+    RULE: ClassVar[Mapping[str, object]] = {
+        "anyOf": [
+            _any("orders", "events") | _none(*CRITERIA, "all"),
+            _any(*CRITERIA, "all") | _none("orders", "events"),
+        ]
+    }
     why: PerhapsWhy = ""
     orders: Ids = []
     events: Ids = []
@@ -81,7 +103,7 @@ class Replaying(Asked):
     @property
     def criteria(self) -> bool:
         """Whether anything selects some of them."""
-        return any(value is not None for value in (self.code, self.channel, self.storefront, self.since, self.until))
+        return any(getattr(self, name) is not None for name in CRITERIA)
 
     def selection(self, now: Instant) -> Selection:
         """What is selected, of what is dead by now."""
@@ -94,6 +116,7 @@ class Replaying(Asked):
 class Discarding(Asked):
     """Which dead letters need nothing."""
 
+    RULE: ClassVar[Mapping[str, object]] = _any("orders", "events")
     why: Why
     orders: Ids = []
     events: Ids = []
@@ -102,6 +125,9 @@ class Discarding(Asked):
 class Releasing(Asked):
     """Which held orders are to go on: named ones, or a page of all, or of all of a storefront."""
 
+    RULE: ClassVar[Mapping[str, object]] = {
+        "anyOf": [_any("orders") | _none("all", "storefront"), _any("all") | _none("orders")]
+    }
     why: Why
     orders: Ids = []
     all: bool = False
@@ -118,6 +144,7 @@ class Releasing(Asked):
 class DiscardingHeld(Asked):
     """Which held orders need nothing."""
 
+    RULE: ClassVar[Mapping[str, object]] = _any("orders")
     why: Why
     orders: Ids
 
@@ -139,7 +166,7 @@ async def body(request: web.Request, kind: type[T]) -> T:
         raise Problem(415, "not-json", f"Content-Type is {request.content_type}; send application/json")
     raw = await _read(request)
     try:
-        found = msgspec.json.decode(raw, type=kind)
+        found = msgspec.convert(_with_whole_numbers(msgspec.json.decode(raw)), kind)
     except msgspec.ValidationError as error:
         raise Problem(422, "invalid-request", str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -156,6 +183,15 @@ def _check_line(found: Asked, name: str, *, required: bool) -> None:
     if required and not text:
         raise _invalid(name, _EMPTY[name])
     setattr(found, name, text)
+
+
+def _with_whole_numbers(value: object) -> object:
+    """JSON Schema takes 17.0 for an integer."""
+    if isinstance(value, dict):
+        return {name: _with_whole_numbers(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_whole_numbers(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 async def _read(request: web.Request) -> bytes:
@@ -202,7 +238,14 @@ class Found(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             description="Reference or external id.", examples=["#1001"], extra_json_schema={"pattern": _SAYS_SOMETHING}
         ),
-    ] = ""
+    ]
+
+    @property
+    def text(self) -> str:
+        """What is looked for."""
+        if not re.match(_SAYS_SOMETHING, self.reference):
+            raise _invalid("reference", "says nothing that can be looked for: ?reference=%231001")
+        return self.reference.strip()
 
 
 class Raw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -227,14 +270,14 @@ class OfContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of which webhook."""
 
     event: Annotated[
-        Id | None, Meta(description="Of this webhook of the order, not of the one its sale is made of.")
-    ] = None
+        Id | UnsetType, Meta(description="Of this webhook of the order, not of the one its sale is made of.")
+    ] = UNSET
 
 
 class Since(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which seconds, and how many webhooks."""
 
-    after: Annotated[Place | None, Meta(description="Seconds since 1970: those after it.")] = None
+    after: Annotated[Place | UnsetType, Meta(description="Seconds since 1970: those after it.")] = UNSET
     limit: Annotated[int, Meta(ge=0, le=LATEST_MAX, description="Latest webhooks.")] = LATEST_MAX
 
 
@@ -272,8 +315,8 @@ class SomeDead(Some, frozen=True):
             self.code or None,
             self.channel or None,
             self.storefront or None,
-            _instant("since", self.since or None),
-            _instant("until", self.until or None),
+            _instant("since", self.since),
+            _instant("until", self.until),
         )
 
 

@@ -90,9 +90,7 @@ class Looking:
 
     async def orders(self, request: web.Request) -> web.Response:
         """Orders by reference or external id."""
-        reference = asked.query(request, asked.Found).reference.strip()
-        if not reference or not reference.isprintable():
-            raise Problem(400, "no-reference", "say which order: ?reference=%231001")
+        reference = asked.query(request, asked.Found).text
         found = await self._store.find(reference, _FOUND_MAX)
         if not found and not reference.startswith("#"):
             found = await self._store.find(f"#{reference}", _FOUND_MAX)

@@ -58,6 +58,8 @@ def document(routes: Sequence[Route] = ROUTES) -> Json:
         {*asked, *answered, models.Problem}, ref_template="#/components/schemas/{name}"
     )
     parameters = {query: _parameters(query) for query in queries}
+    for model in asked:
+        schemas[model.__name__] |= getattr(model, "RULE", {})
     paths: dict[str, Json] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, parameters)
@@ -126,7 +128,7 @@ def _in_path(name: str) -> Json:
 
 
 def _parameters(query: type[msgspec.Struct]) -> list[Json]:
-    """The members of a query's type. None of them takes null, and none is required."""
+    """The members of a query's type. None of them takes null."""
     _, schemas = msgspec.json.schema_components([query], ref_template="#/components/schemas/{name}")
     found = []
     for name, member in schemas[query.__name__].get("properties", {}).items():
@@ -135,6 +137,8 @@ def _parameters(query: type[msgspec.Struct]) -> list[Json]:
         if schema.get("default", ...) in (None, ""):
             del schema["default"]
         parameter: Json = {"name": name, "in": "query"}
+        if name in schemas[query.__name__].get("required", ()):
+            parameter["required"] = True
         for key, where in (("description", "description"), ("examples", "examples")):
             if key in schema:
                 parameter[where] = schema.pop(key)

@@ -21,7 +21,6 @@ BAD_CREDENTIAL = Refusal(
 ANOTHER_ORIGIN = Refusal("another-origin", 403, "A browser says that a page of another origin sent it.")
 NO_CSRF_TOKEN = Refusal("no-csrf-token", 403, "A session's changing request without its `X-CSRF-Token`.")
 REVEAL_INSTEAD = Refusal("reveal-instead", 403, "Personal data unmasked, with a session: reveal it on record.")
-NO_REFERENCE = Refusal("no-reference", 400, "A look-up without a reference.")
 MALFORMED_JSON = Refusal("malformed-json", 400, "A body that is no JSON.")
 UNKNOWN_PATH = Refusal("unknown-path", 404, "Nothing is there.")
 UNKNOWN_ORDER = Refusal("unknown-order", 404, "No order has this id.")

@@ -155,7 +155,6 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", "/api/orders", "findOrders", ORDERS, lambda its: its.looking.orders,
         "Orders by reference or external id, newest first", _ok(models.Orders, "Up to 20."), query=asked.Found,
-        refuses=(refusals.NO_REFERENCE,),
     ),
     Route(
         "GET", "/api/orders/{id}", "showOrder", ORDERS, lambda its: its.looking.order, "One order's timeline",

@@ -9,6 +9,7 @@ from itertools import islice
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET
 
 from relay.api import asked, models, shown
 from relay.api.answers import json
@@ -36,7 +37,7 @@ class Watching:
     async def pulse(self, request: web.Request) -> web.Response:
         """Accepted and delivered for each second, and the latest webhooks."""
         pulse, wanted = self._view.pulse, asked.query(request, asked.Since)
-        first, seconds = pulse.seconds(wanted.after)
+        first, seconds = pulse.seconds(None if wanted.after is UNSET else wanted.after)
         return json(
             models.Pulse(
                 first=first,
@@ -79,7 +80,7 @@ class Watching:
         if timeline is None or order_id is None:
             raise Problem(404, "unknown-order", f"there is no order:{request.match_info['id'][:20]}")
         event_id = wanted.event or timeline.order.event_id
-        if wanted.event is not None and event_id not in {event.id for event in timeline.events}:
+        if wanted.event and event_id not in {event.id for event in timeline.events}:
             raise Problem(404, "unknown-event", f"order:{order_id} has no event:{event_id}")
         body = None if event_id is None else await self._store.body(event_id)
         return {"body": body, "sale": await self._store.sale(order_id)}
