@@ -40,9 +40,10 @@ openapi: $(VENV)/.ready         ## write the private API's document anew from re
 lock: $(VENV)/.ready            ## resolve pyproject.toml anew into the four locked, hashed lists
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv
 	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-header --upgrade pyproject.toml -o deploy/requirements.txt
+	  --no-header --upgrade --extra tracing pyproject.toml -o deploy/requirements.txt
 	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-header --upgrade --group dev -c deploy/requirements.txt pyproject.toml -o deploy/requirements-dev.txt
+	  --no-header --upgrade --extra tracing --group dev -c deploy/requirements.txt pyproject.toml \
+	  -o deploy/requirements-dev.txt
 	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --upgrade --group pyproject.toml:fuzz -o deploy/requirements-fuzz.txt
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \

@@ -1,6 +1,7 @@
 """The composition root: builds everything from the configuration, and returns it running."""
 
 import asyncio
+import os
 import random
 import sys
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -39,6 +40,7 @@ from relay.core.order import cancelling, fetching
 from relay.core.pace import Mode
 from relay.core.preview import Previewer
 from relay.core.sources import Source, Thin
+from relay.core.trace import Tracer
 from relay.desk import Desk
 from relay.destination import Destination, Endpoint, async_headers, session, sync_headers
 from relay.dispatch import Cancelling, Channel, Delivering, Dispatcher, Errand, Fetching
@@ -77,6 +79,8 @@ class Relay:
     store: Store
     dispatchers: Mapping[str, Dispatcher] = field(repr=False)
     guard: Guard | None = field(default=None, repr=False)
+    tracer: Tracer | None = field(default=None, repr=False)
+    """Where traces are made."""
     stopping: bool = False
 
 
@@ -110,7 +114,7 @@ async def running(
         if observers is None:
             gathered = Gathered(sys.stderr.fileno())
             stack.callback(gathered.close)
-            log = logger(settings.log.level, settings.log.format, gathered, settings.log.quiet)
+            log = logger(settings.log.level, settings.log.format, gathered)
             stack.enter_context(libraries_in(log))
             watching.append(Logs(log))
         store = await open_store(settings, observe)
@@ -118,7 +122,7 @@ async def running(
         stack.push_async_callback(store.close)
         metrics.remember({name: sender.last_at for name, sender in (await store.storefronts()).items()})
         makers = {name: maker_of(storefront) for name, storefront in settings.storefronts.items()}
-        relay = Relay("", "", store, {})
+        relay = Relay("", "", store, {}, tracer=await _tracer(settings, clock, observe, watching, stack))
         ingest, inspector, guard = _way_in(settings, relay, makers, clock, observe)
         relay.dispatchers = dispatchers = await _dispatchers(settings, relay, makers, inspector, clock, observe, stack)
         pulse = Pulse(clock, tuple(settings.storefronts))
@@ -155,6 +159,39 @@ async def running(
                 relay.stopping = True
                 observe(Stopping(settings.life.shutdown_grace_s))
                 await _stop(public, loops, dispatchers.values(), settings.life.shutdown_grace_s)
+
+
+async def _tracer(
+    settings: Settings, clock: Clock, observe: Observer, watching: list[Observer], stack: AsyncExitStack
+) -> Tracer | None:
+    """Make traces, if they are asked for; from here on it watches. Where OpenTelemetry's variables cannot be used, the
+    relay runs without."""
+    asked = settings.tracing
+    if not asked.enabled:
+        return None
+    from relay.observe.tracing import Options, is_disabled, tracing  # the extra may not be installed
+
+    if is_disabled():
+        observe(Warned("OTEL_SDK_DISABLED is true: no traces are made", "unset it, or set tracing.enabled = false"))
+        return None
+    if asked.endpoint is None and os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").startswith("grpc"):
+        said = "OTEL_EXPORTER_OTLP_PROTOCOL is grpc, and traces are sent over HTTP"
+        remedy = "set tracing.endpoint to where the collector takes OTLP over HTTP, such as http://collector:4318"
+        observe(Warned(said, remedy, is_wrong=True))
+    addresses = {name: _endpoint(table, Secrets(None, None)).url for name, table in settings.channels.items()}
+    addresses |= {cancelling(name): table.api_url for name, table in settings.channels.items()}
+    addresses |= {fetching(name): storefront.api_url for name, storefront in settings.thin.items()}
+    options = Options(
+        VERSION, asked.endpoint, asked.sent_headers, asked.sample_ratio, asked.service_name, asked.trust_parent,
+        addresses,
+    )  # fmt: skip
+    try:
+        made = await stack.enter_async_context(tracing(options, clock.now, observe))
+    except ValueError as error:
+        observe(Warned(f"no traces are made: {error}", "mend the variables that begin with OTEL_", is_wrong=True))
+        return None
+    watching.append(made)
+    return made
 
 
 def _warnings(settings: Settings) -> Iterator[Warned]:
@@ -256,7 +293,7 @@ def _way_in(
     def onward(settled: Settled) -> None:
         _onward(relay.dispatchers, inspector, settled)
 
-    inspector = Inspector(relay.store, makers.get, clock, observe, onward)
+    inspector = Inspector(relay.store, makers.get, clock, observe, onward, relay.tracer)
     waits_s = {fetching(name): storefront.fetch.wait_s for name, storefront in settings.thin.items()}
 
     def hand_on(channel: str, receipt: Receipt) -> None:
@@ -275,6 +312,7 @@ def _way_in(
     room = Room(backlog_max, settings.store.disk_free_min_bytes)
     guard = relay.guard = Guard(gates, room, relay.store, lambda: ingest.queue_share, clock, observe)
     ingest = Ingest(doors, relay.store.accept, hand_on, guard.refusal, limits, clock, observe)
+    ingest.tracer = relay.tracer
     return ingest, inspector, guard
 
 
@@ -372,7 +410,9 @@ async def _dispatchers(
         _onward(relay.dispatchers, inspector, settled)
 
     def dispatcher(channel: Channel, errand: Errand) -> Dispatcher:
-        return Dispatcher(channel, relay.store, errand, clock, observe, random.random, onward)
+        made = Dispatcher(channel, relay.store, errand, clock, observe, random.random, onward)
+        made.tracer = relay.tracer
+        return made
 
     made: dict[str, Dispatcher] = {}
     for name, table in settings.channels.items():

@@ -3,7 +3,7 @@ here."""
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode
 
 import aiohttp
@@ -11,7 +11,8 @@ import aiohttp
 from relay.clock import Clock
 from relay.core.cancelling import Found, Wanted, bared, cancelled, found
 from relay.core.outcome import Answer, ChannelWrong, Failed, Outcome, Result
-from relay.wire import TROUBLES, Leave, read, trouble
+from relay.core.trace import Trace
+from relay.wire import TROUBLES, Leave, read, shown, trouble
 
 _LOOKUP_MAX = 8 * 1024 * 1024
 """Bytes of a look-up's answer that are read at the most: whole sales, of which one may have thousands of lines."""
@@ -57,13 +58,15 @@ class Canceller:
         if self._read_again is not None:
             self._api = await asyncio.to_thread(self._read_again)
 
-    async def cancel(self, external_id: str, leave: Leave | None = None) -> Result:
+    async def cancel(self, external_id: str, leave: Leave | None = None, trace: Trace | None = None) -> Result:
         """Look a sale up, and cancel it if it is not cancelled yet; ``leave()`` is awaited before each request.
+        ``trace``: the place that Jetti is shown.
 
         A call that may have worked is never repeated blindly: whoever tries again begins with the look-up. Never raises
         for anything the network or the other end does.
         """
-        started, api = self._clock.monotonic(), self._api
+        started = self._clock.monotonic()
+        api = replace(self._api, headers=shown(self._api.headers, trace))
         outcome, answer = await self._cancel(api, Wanted(external_id, api.channel_id), leave)
         duration_s = self._clock.monotonic() - started
         if answer is None:

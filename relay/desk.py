@@ -64,7 +64,7 @@ class Desk:
         figures = Figures(
             tally=tally,
             oldest_due=await self.store.oldest_due(),
-            dead=await self.store.dead_tally(),
+            lost_events=await self.store.lost_events(),
             channels={
                 name: ChannelFigures(
                     in_flight=view.in_flight,

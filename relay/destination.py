@@ -11,7 +11,8 @@ import aiohttp
 
 from relay.clock import Clock
 from relay.core.outcome import Answer, Result, judge
-from relay.wire import TROUBLES, Leave, read, trouble
+from relay.core.trace import Trace
+from relay.wire import TROUBLES, Leave, read, shown, trouble
 
 _READ_MAX = 64 * 1024
 """Bytes of an answer that are read at the most; a problem body is a few hundred."""
@@ -57,12 +58,12 @@ class Destination:
         if self._read_again is not None:
             self._endpoint = await asyncio.to_thread(self._read_again)
 
-    async def send(self, sale: bytes, leave: Leave | None = None) -> Result:
-        """Send one sale: connect, await ``leave()``, write. Never raises for anything the network or the other end
-        does."""
+    async def send(self, sale: bytes, leave: Leave | None = None, trace: Trace | None = None) -> Result:
+        """Send one sale: connect, await ``leave()``, write. ``trace``: the place that Jetti is shown. Never raises for
+        anything the network or the other end does."""
         started = self._clock.monotonic()
         try:
-            answer = await self._post(sale, leave)
+            answer = await self._post(sale, leave, trace)
         except TROUBLES as error:
             timeout_s = self._endpoint.timeout_s
             unanswered = trouble(error, "Jetti", timeout_s=timeout_s, on_timeout="whether it worked is unknown")
@@ -70,11 +71,11 @@ class Destination:
         outcome = judge(answer, now=self._clock.now(), permanent_codes=self._endpoint.permanent_codes)
         return Result(outcome, self._clock.monotonic() - started, answer.status, answer.excerpt)
 
-    async def _post(self, sale: bytes, leave: Leave | None) -> Answer:
+    async def _post(self, sale: bytes, leave: Leave | None, trace: Trace | None) -> Answer:
         request = self._session.post(
             self._endpoint.url,
             data=sale if len(sale) <= _LARGE_BYTES else BytesIO(sale),
-            headers=self._endpoint.headers,
+            headers=shown(self._endpoint.headers, trace),
             timeout=self._timeout,
             trace_request_ctx=leave,
             allow_redirects=False,  # a credential must not follow a redirect, and Jetti documents none

@@ -10,7 +10,8 @@ import aiohttp
 from relay.clock import Clock
 from relay.core.fetched import BODY_MAX_BYTES, PAGES_MAX, TOO_LARGE, TOO_MANY_PAGES, Fetched, Reply, Unfetched, judge
 from relay.core.sources import Page, Request, Thin
-from relay.wire import TROUBLES, Leave, read, trouble
+from relay.core.trace import Trace
+from relay.wire import TROUBLES, Leave, read, shown, trouble
 
 _SECRET_MIN_CHARACTERS = 4
 """What is shorter is in any text by chance."""
@@ -58,10 +59,12 @@ class Fetcher:
         if self._read_again is not None:
             self._api = await asyncio.to_thread(self._read_again)
 
-    async def fetch(self, external_id: str, leave: Leave = _at_once) -> Fetched | Unfetched:
-        """Read one order, a request after the other, awaiting ``leave()`` before each. Never raises for anything the
+    async def fetch(self, external_id: str, leave: Leave = _at_once, trace: Trace | None = None) -> Fetched | Unfetched:
+        """Read one order, a request after the other, awaiting ``leave()`` before each. ``trace``: the place that the
+        storefront is shown. Never raises for anything the
         network or the other end does."""
-        api, pages, size = self._api, list[Page](), 0
+        pages, size = list[Page](), 0
+        api = replace(self._api, headers=shown(self._api.headers, trace))
         request: Request | None = self._source.first_request(external_id)
         while request is not None:
             if len(pages) == PAGES_MAX:

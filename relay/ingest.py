@@ -18,6 +18,7 @@ from relay.core.pressure import REFUSALS, Limit, Refusal
 from relay.core.problem import CONTENT_TYPE, Problem
 from relay.core.sources import Greeting, Identified, Ignore, NotUnderstood, Source, Unauthentic, Unmappable
 from relay.core.sources.native import Malformed, Native, split
+from relay.core.trace import Trace, Tracer
 from relay.store import Receipt, StoreError, StoreFull
 
 ITEMS_MAX = 1000
@@ -54,6 +55,21 @@ class Door:
     """The share of the commit queue, in use, from which its events are refused."""
     fetch_after_s: float = 0.0
     """See :attr:`relay.core.order.Arrival.fetch_after_s`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """One event's way in."""
+
+    started: float
+    """When its request's head was there, on the monotonic clock."""
+    trace: Trace | None = None
+    """Its span's place; like the path only where traces are made."""
+    path: str = ""
+
+
+_VISIT = web.RequestKey("visit", _Visit)
+"""Where a request keeps it, once it is known who sent it."""
 
 
 class Accept(Protocol):
@@ -100,6 +116,8 @@ class Ingest:
         self._limits = limits
         self._clock = clock
         self._observe = observe
+        self.tracer: Tracer | None = None
+        """Where traces are made."""
         self._unread = 0
         self._keeping = 0
 
@@ -149,19 +167,21 @@ class Ingest:
         if isinstance(verdict, Greeting):
             self._observe(Greeted(door.storefront, verdict.words))
             return _answer(200, {"status": "greeted", "reason": verdict.words})
+        visit = request[_VISIT] = self._visit(request, started)
         body = door.source.strip(body)
         identified = door.source.identify(request.headers, body, now=now)
         headers = _kept_headers(door.source, request) if isinstance(identified, NotUnderstood) else {}
-        receipt = await self._keep(door, identified, body, now, started, headers)
+        receipt = await self._keep(door, identified, body, now, visit, headers)
         return _answer(200, _words(identified, receipt))
 
     async def _manual_sale(self, request: web.BaseRequest, door: Door, started: float) -> web.Response:
         request[_STOREFRONT] = door.storefront
+        visit = request[_VISIT] = self._visit(request, started)
         _only_json(request)
         self._let_in(door)
         body = await self._body(request)
         identified = _validated(_native(door), request, body, self._clock.now(), 0)
-        receipt = await self._keep(door, identified, body, self._clock.now(), started)
+        receipt = await self._keep(door, identified, body, self._clock.now(), visit)
         return _answer(200, _words(identified, receipt))
 
     async def _orders(self, request: web.BaseRequest, door: Door, started: float) -> web.Response:
@@ -190,15 +210,15 @@ class Ingest:
     async def _item(
         self, request: web.BaseRequest, door: Door, position: int, item: bytes | Malformed, started: float
     ) -> "dict[str, object] | Problem":
-        now = self._clock.now()
+        now, visit = self._clock.now(), self._visit(request, started)
         try:
             if isinstance(item, Malformed):
                 raise _malformed(item)
             self._let_in(door)
             identified = _validated(_native(door), request, item, now, position)
-            return _words(identified, await self._keep(door, identified, item, now, started))
+            return _words(identified, await self._keep(door, identified, item, now, visit))
         except Problem as problem:
-            self._tell(request, problem, started)
+            self._tell(request, problem, visit)
             return problem
 
     def _let_in(self, door: Door) -> None:
@@ -209,8 +229,15 @@ class Ingest:
         if refusal is not None:
             raise self._come_again(refusal.name, refusal.words)
 
+    def _visit(self, request: web.BaseRequest, started: float) -> _Visit:
+        """Of somebody who has proved who they are: others make no spans, because there may be any number of them."""
+        if self.tracer is None:
+            return _Visit(started)
+        parents, states = (request.headers.getall(name, ()) for name in ("traceparent", "tracestate"))
+        return _Visit(started, self.tracer.received(parents, states), _printable(request.path))
+
     async def _keep(
-        self, door: Door, identified: Identified, body: bytes, now: int, started: float,
+        self, door: Door, identified: Identified, body: bytes, now: int, visit: _Visit,
         headers: Mapping[str, str] = _NO_HEADERS,
     ) -> Receipt:  # fmt: skip
         """Commit, hand on, tell. Only after this may a 2xx be sent."""
@@ -224,8 +251,10 @@ class Ingest:
             door.new_order_window_s,
             headers,
             door.fetch_after_s,
+            visit.trace,
         )
         self._keeping += 1
+        asked_at = self._clock.monotonic()
         try:
             receipt = await self._accept(arrival, share=door.refuse_at)
         except StoreFull:
@@ -235,6 +264,7 @@ class Ingest:
             raise self._come_again("store-failed", "the event could not be kept; send it again later") from None
         finally:
             self._keeping -= 1
+        kept_at = self._clock.monotonic()
         self._hand_on(door.channel, receipt)
         about = None if isinstance(identified, Ignore | NotUnderstood) else identified
         reasons = identified.reasons if isinstance(identified, NotUnderstood) else ()
@@ -242,8 +272,8 @@ class Ingest:
             EventAccepted(
                 door.storefront, identified.topic, receipt.disposition, receipt.event_id,
                 None if about is None else about.external_id, getattr(about, "reference", None), receipt.revision,
-                receipt.duplicate_of, len(body), self._clock.monotonic() - started, reasons,
-                channel=door.channel, order_id=receipt.order_id,
+                receipt.duplicate_of, len(body), self._clock.monotonic() - visit.started, reasons, visit.path,
+                kept_at - asked_at, visit.trace,
             )
         )  # fmt: skip
         return receipt
@@ -295,8 +325,7 @@ class Ingest:
         except web.HTTPRequestEntityTooLarge:
             raise Problem(413, "body-too-large", f"a body may have {most} bytes (public.body_max_bytes)") from None
         except (web.RequestPayloadError, ConnectionError) as error:
-            # What it says may quote what did arrive.
-            raise Problem(400, "broken-body", f"the body did not arrive whole ({type(error).__name__})") from None
+            raise Problem(400, "broken-body", f"the body did not arrive whole: {error}") from None
 
     @contextmanager
     def _reading(self, size: int) -> Iterator[None]:
@@ -313,7 +342,7 @@ class Ingest:
         return Problem(503, name, detail, {"Retry-After": str(self._limits.retry_after_s)})
 
     def _refuse(self, request: web.BaseRequest, problem: Problem, started: float) -> web.Response:
-        self._tell(request, problem, started)
+        self._tell(request, problem, request.get(_VISIT) or _Visit(started))
         response = web.Response(
             body=problem.encode(), status=problem.status, content_type=CONTENT_TYPE, headers=problem.headers
         )
@@ -321,13 +350,13 @@ class Ingest:
             response.force_close()  # what is left of the body is not worth reading
         return response
 
-    def _tell(self, request: web.BaseRequest, problem: Problem, started: float) -> None:
+    def _tell(self, request: web.BaseRequest, problem: Problem, visit: _Visit) -> None:
         storefront = request.get(_STOREFRONT, "unknown")
-        took_s, errors = self._clock.monotonic() - started, tuple(problem.errors)
+        took_s = self._clock.monotonic() - visit.started
         detail, path = problem.detail, _printable(request.path)
         if problem.name == "unknown-storefront":  # the operator may know the names, a stranger may not
             detail = f"{detail}; configured for webhooks: {self._known}"
-        self._observe(RequestRefused(storefront, problem.status, problem.name, detail, took_s, path, errors))
+        self._observe(RequestRefused(storefront, problem.status, problem.name, detail, took_s, path, visit.trace))
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------

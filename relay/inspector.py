@@ -14,6 +14,7 @@ from relay.core.mapping import Made, Maker, conclude
 from relay.core.order import finding_of, is_cancelling
 from relay.core.outcome import CannotMap, Outcome
 from relay.core.retry import RetryPolicy
+from relay.core.trace import Tracer
 from relay.store import Settled, Settlement, Store, StoreError, Taken
 
 _PENDING_MAX = 10_000
@@ -34,10 +35,13 @@ class Inspector:
         clock: Clock,
         observe: Observer,
         onward: Callable[[Settled], None] | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
-        """``onward`` is told of an order that goes on on another channel: one that is to be cancelled."""
+        """``onward`` is told of an order that goes on on another channel: one that is to be cancelled. ``tracer``:
+        where traces are made."""
         self._store = store
         self._onward = onward
+        self._tracer = tracer
         self._makers = makers
         self._clock = clock
         self._observe = observe
@@ -96,6 +100,10 @@ class Inspector:
             finding=finding,
             cancel_after_s=cancel_after_s,
         )
+        trace = None
+        if self._tracer is not None:
+            found_in = await self._store.traces(order)
+            trace = self._tracer.begun(found_in[0]) if found_in else None
         settled = await self._store.settle(settlement)
         if settled is None or finding is None:
             return
@@ -106,6 +114,6 @@ class Inspector:
         self._observe(
             EventFound(
                 order.channel, order.storefront, order.external_id, order.reference, order.revision,
-                finding.disposition, finding.reasons, order.id,
+                finding.disposition, finding.reasons, trace,
             )
         )  # fmt: skip

@@ -2,11 +2,12 @@
 none."""
 
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import aiohttp
 
 from relay.core.outcome import EXCERPT_MAX, Cause, ChannelWrong, Failed
+from relay.core.trace import Trace
 
 TROUBLES = (aiohttp.ClientError, OSError, ValueError)
 """What a request may raise for what the network or the other end does; :func:`trouble` says what it means.
@@ -31,6 +32,11 @@ def trouble(error: Exception, whom: str, *, timeout_s: float, on_timeout: str = 
             return Failed(Cause("connect", f"no connection to {whom}: {_said(error.os_error)}"))
         case _:  # what it says may quote what was received, and so anything
             return Failed(Cause("connection", f"the connection to {whom} broke ({type(error).__name__})"))
+
+
+def shown(headers: Mapping[str, str], trace: Trace | None) -> Mapping[str, str]:
+    """A request's headers, with its place in a trace if it has one."""
+    return headers if trace is None else {**headers, **trace.headers}
 
 
 async def read(content: aiohttp.StreamReader, most: int) -> bytes:

@@ -72,6 +72,8 @@ class StorefrontApis:
     url: str = ""
     requests: list[str] = field(default_factory=list)
     """Path and query of each, in the order they came."""
+    traceparents: list[str | None] = field(default_factory=list)
+    """What each showed."""
     answers: Counter[int] = field(default_factory=Counter)
     _bigcommerce: dict[str, dict[str, Any]] = field(default_factory=dict)
     _squarespace: dict[str, bytes] = field(default_factory=dict)
@@ -157,6 +159,7 @@ class StorefrontApis:
     @web.middleware
     async def _as_imposed(self, request: web.Request, handler: Any) -> web.StreamResponse:
         self.requests.append(request.path_qs)
+        self.traceparents.append(request.headers.get("traceparent"))
         fault = self._next_fault(request.path)
         if fault is not None and fault.latency_s:
             await self.clock.sleep(fault.latency_s)

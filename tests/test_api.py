@@ -679,17 +679,6 @@ async def test_counters_start_at_zero(desk: Desk) -> None:
     assert set(values) == {"0.0"}
 
 
-async def test_when_a_storefronts_last_webhook_came_is_known_after_a_restart(tmp_path: Path) -> None:
-    series = r'relay_last_event_timestamp_seconds{storefront="shop"} (\S+)'
-    async with relay_running(tmp_path) as (relay, _), Shop(relay.public_url) as shop:
-        assert (await shop.send(shopify_order(1))).status == 200
-        last_at = (await relay.store.storefronts())["shop"].last_at
-    async with relay_running(tmp_path) as (relay, _):
-        [known] = re.findall(series, (await fetched(f"{relay.private_url}/metrics")).body.decode())
-
-    assert float(known) == pytest.approx(last_at / 1_000_000)
-
-
 async def test_what_happens_is_counted(tmp_path: Path) -> None:
     jetti = SandboxSettings(async_rate=None, faults=(Fault(status=429, retry_after=0.1, count=1),))
     async with relay_running(tmp_path, jetti=jetti) as (relay, running), Shop(relay.public_url) as shop:

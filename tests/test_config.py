@@ -1035,7 +1035,7 @@ def uncommented(*, plain: bool) -> str:
     lines = [line for line in text.splitlines() if line.partition(" = ")[0] not in in_the_place_of]
     if plain:
         return "\n".join(line for line in lines if not re.match(r"[a-z_]+_file = ", line))
-    filed = {"token", "webhook_hash", "secrets", "client_secrets", "api_token"}
+    filed = {"token", "webhook_hash", "secrets", "client_secrets", "api_token", "headers"}
     return "\n".join(line for line in lines if line.partition(" = ")[0] not in filed)
 
 
@@ -1081,7 +1081,7 @@ class TestExample:
         plain = [key for key in keys() if key.name.endswith("_file") and not key.kinds]
         assert len(named) == len(of_kinds) + len(plain)
         for name in named:
-            special = {"standard": STANDARD_KEY, "squarespace": "00ff"}
+            special = {"standard": STANDARD_KEY, "squarespace": "00ff", "collector-headers": "x-key=one"}
             text = special.get(Path(name).name, f"from-{Path(name).name}")
             Path(name).write_text(f"{text}\n", encoding="utf-8")
         settings = loaded(uncommented(plain=False))
@@ -1123,6 +1123,7 @@ class TestReference:
             "storefronts.NAME.secrets",
             "storefronts.NAME.client_secrets",
             "storefronts.NAME.api_token",
+            "tracing.headers",
         }
 
     def test_a_key_knows_its_variable(self) -> None:

@@ -30,6 +30,7 @@ from relay.core.retry import RetryPolicy
 from relay.core.sale import Reason
 from relay.core.search import email_hash
 from relay.core.sources import Cancel, Fetch, Identified, Upsert
+from relay.core.trace import Trace
 from relay.store import (
     EVERYTHING,
     NO_ORDER,
@@ -310,6 +311,36 @@ async def test_a_finding_amends_its_own_event_only(store: Store) -> None:
         again.event_id: Disposition.DUPLICATE,
         other.event_id: Disposition.QUEUED,
     }
+
+
+TRACES = [Trace(f"{n:032x}", f"{n:016x}", sampled=n % 2 == 0, state="rojo=1" if n > 2 else "") for n in range(1, 6)]
+
+
+async def traced(store: Store, trace: Trace | None, version: int) -> Receipt:
+    return await store.accept(replace(arrival(upsert(version=version)), trace=trace))
+
+
+async def test_a_delivery_goes_on_with_the_traces_of_what_it_carries_the_newest_first(store: Store) -> None:
+    one, two, three, stale, after = TRACES
+    receipt = await traced(store, one, 1)
+    assert await store.traces(await order_of(store, receipt)) == [one]
+    await traced(store, two, 2)
+    await traced(store, None, 3)
+    await traced(store, three, 4)
+    assert (await traced(store, stale, 1)).disposition in (Disposition.STALE, Disposition.DUPLICATE)
+    order = await order_of(store, receipt)
+    assert await store.traces(order) == [three, two, one]
+    assert await store.traces(order, 2) == [three], "its last event is stale"
+    await deliver(store, receipt)
+    assert await store.traces(await order_of(store, receipt)) == [three], "what is delivered, for a cancel call"
+    await traced(store, after, 5)
+    assert await store.traces(await order_of(store, receipt)) == [after]
+
+
+async def test_where_no_traces_are_made_none_is_kept(store: Store) -> None:
+    receipt = await accept(store)
+    assert await store.traces(await order_of(store, receipt)) == []
+    assert [event.trace for event in (await events_of(store, id_of(receipt))).values()] == [None]
 
 
 async def test_of_equal_versions_the_later_arrival_wins(store: Store) -> None:
@@ -1994,8 +2025,8 @@ async def test_what_persons_did_is_paged_and_found_by_what_it_is_about(store: St
 
 
 async def test_dead_letters_are_paged_while_some_come_and_others_go(store: Store) -> None:
-    at_once = await accept(store, garbled(), received_at=at(10))
     ids = await several_dead(store)
+    at_once = await accept(store, garbled(), received_at=at(10))
     letters = await store.dead_letters()
     assert [letter.id for letter in letters] == [*(ids[name] for name in "fedcb"), at_once.event_id, ids["a"]]
     for limit in range(1, 9):

@@ -149,7 +149,7 @@ def _secret_places(values: Values) -> Iterator[tuple[KeyPath, Values, str]]:
     for section, names in (*SECRETS.items(), ("storefronts", secret_keys())):
         tables = values.get(section)
         if isinstance(tables, dict):
-            one = section == "private"
+            one = section in {"private", "tracing"}
             within = {(section,): tables} if one else {(section, name): tables[name] for name in tables}
             for path, table in within.items():
                 if isinstance(table, dict):

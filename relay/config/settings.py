@@ -13,7 +13,17 @@ from relay.config.kinds.thin import ThinStorefront
 from relay.config.kinds.union import ByKind
 from relay.config.problems import NOT_SET, SECRET, ConfigError, Problem, nearest, refuse
 from relay.config.storefronts import Storefront
-from relay.config.tables import Channel, Life, Log, Private, Public, Retention, Store, remedy_of_missing
+from relay.config.tables import (
+    Channel,
+    Life,
+    Log,
+    Private,
+    Public,
+    Retention,
+    Store,
+    Tracing,
+    remedy_of_missing,
+)
 from relay.config.values import Name
 
 _PLACEHOLDER = re.compile(r"change-?me|^0+$", re.IGNORECASE)
@@ -35,6 +45,7 @@ class Settings(BaseSettings):
     storefronts: Mapping[Name, Annotated[Storefront, ByKind]] = Field(default_factory=dict)
     retention: Retention = Retention()
     log: Log = Log()
+    tracing: Tracing = Tracing()
     life: Life = Life()
 
     @classmethod
@@ -152,6 +163,7 @@ class Settings(BaseSettings):
     def placeholders(self) -> list[str]:
         """Keys that still have the example's secret: whoever knows the example could sign orders with it."""
         secrets: list[tuple[str, SecretStr | None]] = [("private.token", self.private.token)]
+        secrets.append(("tracing.headers", self.tracing.headers))
         for name, storefront in self.storefronts.items():
             secrets += [(f"storefronts.{name}.{key}", secret) for key, secret in storefront.every_secret()]
         for name, channel in self.channels.items():

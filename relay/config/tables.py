@@ -3,6 +3,7 @@
 The text below a key is its description: for `keys`, the reference and thereby the reader of this file.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -16,11 +17,14 @@ from relay.config.values import (
     HeaderSecret,
     Listen,
     Number,
+    Ratio,
     StoreUrl,
+    TraceHeaders,
     WebAddress,
     Whole,
     as_list,
     as_toml,
+    headers_in,
     is_loopback,
 )
 from relay.core.breaker import BreakerPolicy
@@ -30,7 +34,7 @@ from relay.core.retry import RetryPolicy
 
 _PACE, _RETRY, _HEAD_STARTS, _BREAKER = Pace(), RetryPolicy(), HeadStarts(), BreakerPolicy()
 _DAY, _WEEK = 86_400, 604_800
-SECRETS = {"private": ("token",), "channels": ("webhook_hash", "token")}
+SECRETS = {"private": ("token",), "channels": ("webhook_hash", "token"), "tracing": ("headers",)}
 """The keys of each table that hold a secret; each has a twin, ``_file``. Those of storefronts depend on the kind."""
 
 
@@ -270,9 +274,49 @@ class Log(Table):
     """The least that is written."""
     format: Literal["auto", "json", "console"] = "auto"
     """`auto`: `console` on a terminal, `json` elsewhere."""
-    quiet: Annotated[tuple[Literal["event", "found", "attempt", "housekept"], ...], BeforeValidator(as_list)] = ()
-    """Kinds of lines of which only warnings and errors are written. At peak `event` is nearly all there is: some 300
-    bytes for each webhook."""
+
+
+class Tracing(Table):
+    """One trace from webhook to delivery, over OTLP/HTTP. Where a key is not set, the variables that OpenTelemetry
+    defines are asked (`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_TRACES_SAMPLER` …)."""
+
+    enabled: bool = False
+    """Whether traces are made. Needs OpenTelemetry: `pip install 'order-relay[tracing]'`; the container image has
+    it."""
+    endpoint: WebAddress | None = None
+    """The collector's address for OTLP over HTTP; `/v1/traces` is added if it does not end with it. Without it
+    `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT` says it, else it is
+    `http://localhost:4318`."""
+    headers: TraceHeaders | None = None
+    """Headers that the collector wants, such as a key: `name=value`, with commas between several. They are secret."""
+    headers_file: Path | None = None
+    """File that holds `headers`."""
+    sample_ratio: Ratio | None = None
+    """The share of traces that is recorded. Without it `OTEL_TRACES_SAMPLER` says it, else it is 1: all."""
+    service_name: str | None = Field(None, min_length=1, max_length=255)
+    """How traces call the relay. Without it `OTEL_SERVICE_NAME` says it, else it is `order-relay`."""
+    trust_parent: bool = False
+    """Whether a storefront decides, by the flag in its `traceparent`, if a trace is recorded; otherwise
+    `sample_ratio` does for every trace. Its trace goes on either way."""
+
+    @model_validator(mode="after")
+    def _installed(self) -> Self:
+        if self.enabled and not _is_installed("opentelemetry.exporter.otlp.proto.http"):
+            remedy = "pip install 'order-relay[tracing]', or set tracing.enabled = false"
+            refuse([Problem("enabled", "true", "needs OpenTelemetry, which is not installed", remedy)])
+        return self
+
+    @property
+    def sent_headers(self) -> dict[str, str]:
+        """By name."""
+        return {} if self.headers is None else headers_in(self.headers.get_secret_value())
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except (ImportError, ValueError):  # a package above it is not there
+        return False
 
 
 class Life(Table):

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, WithJsonSchema
 
@@ -60,6 +60,28 @@ def _header_secret(value: SecretStr) -> SecretStr:
     if not is_header(_secret(value).get_secret_value()):
         raise wrong(NO_HEADER, "copy it again, as one word")
     return value
+
+
+def headers_in(text: str) -> dict[str, str]:
+    """``name=value, name=value``, values percent-encoded where they have to be, as OTEL_EXPORTER_OTLP_HEADERS is
+    written. Raises :class:`ValueError`."""
+    found: dict[str, str] = {}
+    for pair in text.split(","):
+        name, equals, value = pair.strip().partition("=")
+        name, value = name.strip(), unquote(value.strip())
+        if not equals or not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", name):
+            raise ValueError("no name=value")
+        if not value or not all(" " <= character <= "~" for character in value):
+            raise ValueError("no value for a header")
+        found[name] = value
+    return found
+
+
+def _trace_headers(value: SecretStr) -> SecretStr:
+    with suppress(ValueError):
+        headers_in(_secret(value).get_secret_value())
+        return value
+    raise wrong("is no list of headers", 'write "name=value", with commas between several')
 
 
 def _email(value: str) -> str:
@@ -161,6 +183,7 @@ def as_toml(value: object) -> str:
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_number)]
 Share = Annotated[float, Field(ge=0.05, le=1, allow_inf_nan=False), BeforeValidator(_number)]
+Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(_number)]
 ChannelId = Annotated[int, Field(ge=1, le=2_147_483_647), BeforeValidator(_number)]
 Name = Annotated[str, AfterValidator(_named)]
 Listen = Annotated[
@@ -177,4 +200,5 @@ Wholes = Annotated[tuple[Whole, ...], BeforeValidator(as_list)]
 _Hidden = PlainSerializer(lambda _: SECRET, return_type=str)
 Secret = Annotated[SecretStr, AfterValidator(_secret), _Hidden]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_header_secret), _Hidden]
+TraceHeaders = Annotated[SecretStr, AfterValidator(_trace_headers), _Hidden]
 HexSecret = Annotated[SecretStr, AfterValidator(_hex_secret), _Hidden]

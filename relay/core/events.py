@@ -12,6 +12,7 @@ from relay.core.instant import Instant
 from relay.core.order import Disposition
 from relay.core.outcome import Cause
 from relay.core.sale import Reason
+from relay.core.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,12 @@ class EventAccepted:
     """From the request's head to the commit."""
     reasons: tuple[Reason, ...] = ()
     """Why it is quarantined: no order can be read from it."""
-    channel: str = ""
-    """Where its order is to go: it is fetched first where that is ``fetch:…``."""
-    order_id: int | None = None
-    """The order's id in the relay, as in ``order:17``."""
+    path: str = ""
+    """Where it was sent to, printable and bounded; only where traces are made."""
+    commit_s: float = 0.0
+    """Of the duration, until the store had committed it."""
+    trace: Trace | None = None
+    """Its span's place; only where traces are made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,8 @@ class RequestRefused:
     duration_s: float
     path: str = ""
     """What was asked for, printable and bounded; empty where no request could be read."""
-    reasons: tuple[Reason, ...] = ()
-    """What is wrong with a manual sale: nothing else remembers it, because nothing of it is kept."""
+    trace: Trace | None = None
+    """Its span's place; only of who has proved who they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +77,30 @@ class EventFound:
     reference: str | None
     revision: int
     disposition: Disposition
-    """``unchanged``, ``held``, ``ignored`` or ``quarantined``."""
+    """``unchanged``, ``held`` or ``quarantined``."""
     reasons: tuple[Reason, ...] = ()
-    order_id: int | None = None
-    """As in :class:`EventAccepted`."""
+    trace: Trace | None = None
+    """The place of the span in which it was mapped."""
+
+
+@dataclass(frozen=True, slots=True)
+class SaleMade:
+    """An order's newest state was made into what is to be sent; told only where traces are made."""
+
+    channel: str
+    storefront: str
+    order: str
+    revision: int
+    began_at: Instant
+    duration_s: float
+    to_be_sent: bool
+    """Whether something is to be sent at all."""
+    trace: Trace
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptMade:
-    """A request was sent, and what came of it is recorded: an outcome, or that the relay stopped before there was one
-    (``handed_back``)."""
+    """A request was sent, and its outcome is recorded."""
 
     channel: str
     storefront: str
@@ -104,6 +121,11 @@ class AttemptMade:
     state: State
     """The order's state after it."""
     due_at: Instant
+    started_at: Instant = 0
+    trace: Trace | None = None
+    """Its span's place."""
+    links: tuple[Trace, ...] = ()
+    """The places of other events that it carries: those that were merged into it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +286,16 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportMoved:
+    """Traces began, or ceased, not to get to their collector. Nothing else depends on them."""
+
+    failing: bool
+    why: str
+    lost: int
+    """Spans that did not get there since they began not to."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stopping:
     """No new events from here on; what is in flight may still finish."""
 
@@ -281,6 +313,7 @@ Happening = (
     | RequestRefused
     | Greeted
     | EventFound
+    | SaleMade
     | AttemptMade
     | ChannelThrottled
     | CircuitMoved
@@ -297,6 +330,7 @@ Happening = (
     | Unexpected
     | Started
     | Warned
+    | ExportMoved
     | Stopping
     | Stopped
 )

@@ -30,6 +30,7 @@ from relay.core.outcome import (
 )
 from relay.core.sale import Reason
 from relay.core.sources import Cancel, Fetch, Identified, Ignore, NotUnderstood, Upsert
+from relay.core.trace import Trace
 
 _FETCHING = "fetch:"
 _WAITS_MAX = 5
@@ -178,6 +179,8 @@ class Arrival:
     fetch_after_s: float = 0.0
     """For how long an order sleeps before it is fetched, seconds: its storefront tells of one change several times,
     and what changes within the second of a webhook may look like that webhook again."""
+    trace: Trace | None = None
+    """Where its delivery goes on; only where traces are made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ checkout that arrives a moment later.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil
 
 from relay.clock import Clock
@@ -15,10 +15,11 @@ from relay.core import instant
 from relay.core.backlog import Backlog, Waiting
 from relay.core.condition import Condition
 from relay.core.delivery import ChannelNow, Delivery, State
-from relay.core.events import AttemptMade, EventFound, Observer, PermitTaken, StoreTrouble, Unexpected
+from relay.core.events import AttemptMade, EventFound, Observer, PermitTaken, SaleMade, StoreTrouble, Unexpected
 from relay.core.instant import Instant
 from relay.core.order import Order, finding_of
 from relay.core.outcome import CannotMap, Obtained, Outcome, Result, Sent, Trouble, cause_of, name_of
+from relay.core.trace import Trace, Tracer, links
 from relay.dispatch.cancelling import Cancelling
 from relay.dispatch.channel import Channel, Permits
 from relay.dispatch.delivering import Delivering
@@ -51,6 +52,21 @@ class _Once:
             do()
 
 
+@dataclass(frozen=True, slots=True)
+class _Trail:
+    """The places of one attempt's spans; none, where no traces are made."""
+
+    sale: Trace | None = None
+    attempt: Trace | None = None
+    links: tuple[Trace, ...] = ()
+    began_at: Instant = 0
+    began: float = 0.0
+    """On the monotonic clock."""
+
+
+_NO_TRAIL = _Trail()
+
+
 class Dispatcher:
     """Runs one errand with the orders of one channel's backlog."""
 
@@ -72,6 +88,8 @@ class Dispatcher:
         self._observe = observe
         self._jitter = jitter
         self._onward = onward
+        self.tracer: Tracer | None = None
+        """Where traces are made."""
         self._governor = Governor(
             channel, store, clock, observe, errand.read_secrets, self._offered_again, self._awake_until
         )
@@ -305,14 +323,18 @@ class Dispatcher:
 
     async def _attempt(self, taken: Taken, chosen: "_Once", probe: bool) -> bool:
         """Run the errand with an order; whether the permit was used."""
+        trail = _NO_TRAIL if self.tracer is None else await self._trail(self.tracer, taken)
         try:
             request = await self._errand.prepare(taken)
         except StoreError as error:
             await self._wait_for_store("preparing a request", error)
             await self._put_back(taken)
             return False
+        if trail.sale is not None:
+            self._prepared(taken.order, trail, trail.sale, to_be_sent=not isinstance(request, Idle))
         if isinstance(request, Idle):
-            await self._settle(taken, request.outcome, self._governor.condition.around(), request.kept, None)
+            around = self._governor.condition.around()
+            await self._settle(taken, request.outcome, around, request.kept, None, trail)
             return False
         await self._gate.take()
         number = self._governor.begin(probe)
@@ -322,14 +344,32 @@ class Dispatcher:
         chosen()
         started_at = self._clock.now()
         try:
-            done = await request.send(self._leaving())
+            done = await request.send(self._leaving(), trail.attempt)
         except BaseException:
             await self._hand_back(taken, request, started_at)
             raise
         judged = self._governor.judge(taken.order, number, done.result.outcome, probe=probe)
         attempt = self._recorded(taken.order.revision, started_at, replace(done.result, outcome=judged.outcome))
-        await self._settle(taken, judged.outcome, judged.channel, done.kept, attempt)
+        await self._settle(taken, judged.outcome, judged.channel, done.kept, attempt, trail)
         return True
+
+    async def _trail(self, tracer: Tracer, taken: Taken) -> "_Trail":
+        """Where the order's spans have their places: they go on with the trace of the event that it is made of."""
+        try:
+            found = await self._store.traces(taken.order)
+        except StoreError:  # a trace of its own is better than an order that waits for one
+            found = ()
+        above = found[0] if found else None
+        attempt = tracer.begun(above)
+        sale = tracer.begun(above or attempt)
+        return _Trail(sale, attempt, links(above, found), self._clock.now(), self._clock.monotonic())
+
+    def _prepared(self, order: Order, trail: "_Trail", trace: Trace, *, to_be_sent: bool) -> None:
+        name, took_s = self.channel.name, self._clock.monotonic() - trail.began
+        storefront, external_id = order.storefront, order.external_id
+        self._observe(
+            SaleMade(name, storefront, external_id, order.revision, trail.began_at, took_s, to_be_sent, trace)
+        )
 
     def _leaving(self) -> Leave:
         """The last gate, for each request of an attempt. The permit of the first was waited for before its order was
@@ -387,6 +427,7 @@ class Dispatcher:
         channel: ChannelNow,
         kept: Kept,
         attempt: Attempt | None,
+        trail: "_Trail",
     ) -> None:
         order, now = taken.order, self._clock.now()
         after = order.delivery.after(
@@ -410,7 +451,7 @@ class Dispatcher:
         if settled is None:
             return
         self._go_on(settled)
-        self._tell(order, after, settled.order, outcome, attempt, now)
+        self._tell(order, after, settled.order, outcome, attempt, now, trail)
 
     async def _until_settled(self, settlement: Settlement) -> Settled | None:
         """Record it however long the store is in trouble: what was sent must not be sent again for want of a note."""
@@ -434,12 +475,9 @@ class Dispatcher:
             attempt=attempt, may_be_there=kept.may_be_there,
         )  # fmt: skip
         try:
-            settled = await self._store.settle(settlement)
+            await self._store.settle(settlement)
         except StoreError as error:
             self._observe(StoreTrouble("handing back a delivery", str(error)))
-            return
-        if settled is not None:
-            self._tell_attempt(order, attempt, order.delivery, settled.order)
 
     async def _wait_for_store(self, what: str, error: StoreError) -> None:
         self._observe(StoreTrouble(what, str(error)))
@@ -462,8 +500,9 @@ class Dispatcher:
         )
 
     def _tell(
-        self, order: Order, after: Delivery, settled: Order, outcome: Outcome, attempt: Attempt | None, now: int
-    ) -> None:
+        self, order: Order, after: Delivery, settled: Order, outcome: Outcome, attempt: Attempt | None, now: int,
+        trail: "_Trail",
+    ) -> None:  # fmt: skip
         name = self.channel.name
         if isinstance(outcome, CannotMap) and outcome.defect is not None:
             self._observe(Unexpected(f"mapping order {order.id}", outcome.defect))
@@ -472,24 +511,20 @@ class Dispatcher:
             self._observe(
                 EventFound(
                     name, order.storefront, order.external_id, order.reference, order.revision, found.disposition,
-                    found.reasons, order.id,
+                    found.reasons, trail.sale,
                 )
             )  # fmt: skip
         if attempt is None:
             return
-        waited_s = instant.seconds_between(order.accepted_at, now) if isinstance(outcome, Sent) else None
-        self._tell_attempt(order, attempt, after, settled, waited_s)
-
-    def _tell_attempt(
-        self, order: Order, attempt: Attempt, after: Delivery, settled: Order, waited_s: float | None = None
-    ) -> None:
         cause = settled.cause if settled.state is State.DEAD else None  # of what was fetched, perhaps
+        waited_s = instant.seconds_between(order.accepted_at, now) if isinstance(outcome, Sent) else None
         self._observe(
             AttemptMade(
-                channel=self.channel.name, storefront=order.storefront, order_id=order.id, order=order.external_id,
+                channel=name, storefront=order.storefront, order_id=order.id, order=order.external_id,
                 reference=order.reference, revision=order.revision, lane=order.lane, outcome=attempt.outcome,
                 status=attempt.status, code=attempt.code or ("" if cause is None else cause.code),
                 message=attempt.message or ("" if cause is None else cause.message), duration_s=attempt.duration_s,
                 attempts=after.attempts, accepted_to_sent_s=waited_s, state=settled.state, due_at=settled.due_at,
+                started_at=attempt.started_at, trace=trail.attempt, links=trail.links,
             )
         )  # fmt: skip

@@ -9,6 +9,7 @@ from relay.core.manual_sale import Head
 from relay.core.mapping import Made, Maker, conclude
 from relay.core.order import Order
 from relay.core.outcome import Cause, Refused, Result
+from relay.core.trace import Trace
 from relay.dispatch.errand import Done, Idle, Kept, Leave
 from relay.store import Store, Taken
 
@@ -21,7 +22,7 @@ _UNKNOWN = Cause(
 class Wire(Protocol):
     """The way to Jetti's API."""
 
-    async def cancel(self, external_id: str, leave: Leave) -> Result:
+    async def cancel(self, external_id: str, leave: Leave, trace: Trace | None) -> Result:
         """Look a sale up, and cancel it unless it is cancelled already; ``leave()`` is awaited before each request.
         Never raises for anything the network or the other end does."""
         ...
@@ -67,9 +68,9 @@ class _Cancellation:
     external_id: str
     wire: Wire
 
-    async def send(self, leave: Leave) -> Done:
+    async def send(self, leave: Leave, trace: Trace | None) -> Done:
         """See :class:`relay.dispatch.errand.Request`; a look-up, and perhaps the cancel call after it."""
-        return Done(await self.wire.cancel(self.external_id, leave), self.unanswered())
+        return Done(await self.wire.cancel(self.external_id, leave, trace), self.unanswered())
 
     def unanswered(self) -> Kept:
         """What its sale says is not touched by it."""

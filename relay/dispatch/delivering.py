@@ -7,6 +7,7 @@ from typing import Protocol
 from relay.core.mapping import Made, Maker, conclude
 from relay.core.order import Order, known_at_jetti, may_have_left
 from relay.core.outcome import Result
+from relay.core.trace import Trace
 from relay.dispatch.errand import Done, Idle, Kept, Leave
 from relay.store import Store, Taken
 
@@ -14,7 +15,7 @@ from relay.store import Store, Taken
 class Wire(Protocol):
     """The way to a channel's endpoint."""
 
-    async def send(self, sale: bytes, leave: Leave) -> Result:
+    async def send(self, sale: bytes, leave: Leave, trace: Trace | None) -> Result:
         """Send one sale: connect, await ``leave()``, write. Never raises for anything the network or the other end
         does."""
         ...
@@ -62,9 +63,9 @@ class _Delivery:
     wire: Wire
     cancel_after_s: float | None
 
-    async def send(self, leave: Leave) -> Done:
+    async def send(self, leave: Leave, trace: Trace | None) -> Done:
         """See :class:`relay.dispatch.errand.Request`."""
-        result = await self.wire.send(self.made.sale, leave)
+        result = await self.wire.send(self.made.sale, leave, trace)
         known = known_at_jetti(self.order, result.outcome, self.made.digest)
         left = may_have_left(result.outcome)
         return Done(result, Kept(known, self.made.sale, left, cancel_after_s=self.cancel_after_s))

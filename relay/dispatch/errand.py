@@ -6,6 +6,7 @@ from typing import Protocol
 
 from relay.core.order import Arrival
 from relay.core.outcome import Outcome, Result
+from relay.core.trace import Trace
 from relay.store import Taken
 
 Leave = Callable[[], Awaitable[None]]
@@ -47,8 +48,9 @@ class Idle:
 class Request(Protocol):
     """What is to be sent for one order: one request, or a few after each other that count as one attempt."""
 
-    async def send(self, leave: Leave) -> Done:
-        """Send it: connect, await ``leave()``, write. Never raises for anything the network or the other end does."""
+    async def send(self, leave: Leave, trace: Trace | None) -> Done:
+        """Send it: connect, await ``leave()``, write. ``trace``: the place that the other end is shown. Never raises
+        for anything the network or the other end does."""
         ...
 
     def unanswered(self) -> Kept:

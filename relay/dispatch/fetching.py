@@ -11,6 +11,7 @@ from relay.core.order import Arrival, Order
 from relay.core.outcome import Obtained, Result
 from relay.core.sale import Reason
 from relay.core.sources import FETCHED_TOPIC, Cancel, Ignore, NotUnderstood, Thin, Upsert
+from relay.core.trace import Trace
 from relay.dispatch.errand import Done, Kept, Leave
 from relay.store import Taken
 
@@ -20,7 +21,7 @@ _OK = 200
 class Api(Protocol):
     """The way to a storefront's API."""
 
-    async def fetch(self, external_id: str, leave: Leave) -> Fetched | Unfetched:
+    async def fetch(self, external_id: str, leave: Leave, trace: Trace | None) -> Fetched | Unfetched:
         """Read one order, awaiting ``leave()`` before each request. Never raises for anything the network or the other
         end does."""
         ...
@@ -52,7 +53,7 @@ class Fetching:
         """See :class:`Api`."""
         await self.api.read_secrets()
 
-    def arrived(self, order: Order, body: bytes) -> Arrival:
+    def arrived(self, order: Order, body: bytes, trace: Trace | None = None) -> Arrival:
         """An order's document, as a store takes it."""
         return Arrival(
             storefront=order.storefront,
@@ -62,6 +63,7 @@ class Fetching:
             received_at=self.clock.now(),
             head_starts=self.head_starts,
             new_order_window_s=self.new_order_window_s,
+            trace=trace,
         )
 
     def _identified(self, order: Order, body: bytes) -> Upsert | Cancel | Ignore | NotUnderstood:
@@ -80,7 +82,7 @@ class _Reading:
     errand: Fetching
     order: Order
 
-    async def send(self, leave: Leave) -> Done:
+    async def send(self, leave: Leave, trace: Trace | None) -> Done:
         """See :class:`relay.dispatch.errand.Request`; several requests, where the API has an order in several pages."""
         clock, waited_s = self.errand.clock, 0.0
 
@@ -91,11 +93,11 @@ class _Reading:
             waited_s += clock.monotonic() - asked_at
 
         started_at = clock.monotonic()
-        got = await self.errand.api.fetch(self.order.external_id, leave_timed)
+        got = await self.errand.api.fetch(self.order.external_id, leave_timed, trace)
         took_s = max(0.0, clock.monotonic() - started_at - waited_s)
         known = self.order.delivered_digest
         if isinstance(got, Fetched):
-            brought = self.errand.arrived(self.order, got.body)
+            brought = self.errand.arrived(self.order, got.body, trace)
             return Done(Result(Obtained(_OK), took_s, _OK), Kept(known, brought=brought))
         return Done(Result(got, took_s, got.cause.status), Kept(known))
 

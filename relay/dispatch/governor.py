@@ -417,7 +417,7 @@ def _resumed(condition: Condition, now: Instant) -> Condition:
 def _standing(channel: str, kept: Condition) -> Iterator[Warned]:
     """What a relay that starts again should say of a channel that stands."""
     if kept.pause is not None:
-        said = f"channel {channel} is paused by {kept.pause.by} since {instant.iso(kept.pause.since)}"
+        said = f"channel {channel} is paused by {kept.pause.by} since {instant.iso(kept.pause.since)}: {kept.pause.why}"
         yield Warned(said, f"order-relay resume {channel}")
     if kept.breaker.stands and kept.breaker.cause is not None:
         cause = kept.breaker.cause

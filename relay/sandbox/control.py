@@ -100,6 +100,7 @@ class Control:
             "status": received.status,
             "outcome": received.outcome,
             "digest": received.digest.hex(),
+            "traceparent": received.traceparent,
         }
         return shown | {"payload": as_json(received.payload)} if payload else shown
 

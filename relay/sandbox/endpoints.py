@@ -123,6 +123,7 @@ class Endpoints:
         """One import request from its arrival to its answer, in the journal; ``gate`` is the refusal or the work."""
         journal = self._jetti.journal
         received = journal.begin(endpoint, channel_id, at)
+        received.traceparent = request.headers.get("traceparent")
         answer = answers.NOTHING
         try:
             body = await request.read()

@@ -43,6 +43,8 @@ class Received:
     status: int | None = None
     outcome: Outcome = Outcome.OPEN
     answered_at: float | None = None
+    traceparent: str | None = None
+    """As it came."""
 
 
 class Journal:

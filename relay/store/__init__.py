@@ -15,6 +15,7 @@ from relay.core.delivery import TRANSITIONS, Delivery, HeadStarts, Lane, State
 from relay.core.instant import Instant
 from relay.core.order import Arrival, Disposition, Finding, Order
 from relay.core.sale import Reason
+from relay.core.trace import LINKS_MAX, Trace
 
 
 class StoreError(Exception):
@@ -127,6 +128,8 @@ class Event:
     revision: int | None
     duplicate_of: int | None
     reasons: tuple[Reason, ...] = ()
+    trace: Trace | None = None
+    """Where its delivery goes on, if it became a revision, and traces were made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -616,6 +619,12 @@ class Store(Protocol):
 
     async def timeline(self, order_id: int, limit: int = 1000) -> Timeline | None:
         """One order's events and attempts."""
+        ...
+
+    async def traces(self, order: Order, limit: int = LINKS_MAX) -> Sequence[Trace]:
+        """Where a delivery of the order goes on, and what else it carries: the places that were kept with the events
+        that became the revisions after the delivered one (with the newest where there is none after it), the newest
+        first. Of its last ``limit`` events."""
         ...
 
     async def dead_letters(

@@ -532,6 +532,7 @@ def _event(
         revision=revision,
         duplicate_of=duplicate_of,
         reasons=reasons,
+        trace=None if revision is None else arrival.trace,
     )
 
 

@@ -13,6 +13,7 @@ from relay.core.delivery import FINISHED, HeadStarts, Lane, State
 from relay.core.instant import Instant
 from relay.core.order import Arrival, Order
 from relay.core.search import begins, is_exactly
+from relay.core.trace import LINKS_MAX, Trace
 from relay.store import (
     EVERYTHING,
     NO_ORDER,
@@ -305,6 +306,11 @@ class MemoryStore:
         events = [event for event in self._events.values() if event.order_id == order_id]
         attempts = [attempt for of, attempt in self._attempts.values() if of == order_id]
         return Timeline(order, events[-limit:], attempts[-limit:])
+
+    async def traces(self, order: Order, limit: int = LINKS_MAX) -> Sequence[Trace]:
+        since = min(order.delivered_revision + 1, order.revision)
+        events = islice((event for event in reversed(self._events.values()) if event.order_id == order.id), limit)
+        return [e.trace for e in events if e.trace is not None and e.revision is not None and e.revision >= since]
 
     async def dead_letters(
         self, limit: int = 100, selection: Selection = EVERYTHING, *, after: DeadPlace | None = None

@@ -16,6 +16,7 @@ from relay.core.events import Happening
 from relay.core.instant import Instant
 from relay.core.order import Arrival, Order
 from relay.core.outcome import Answer, Cause, Failed, Result, judge
+from relay.core.trace import Trace
 from relay.dispatch import Delivering, Dispatcher, Errand
 from relay.dispatch.errand import Leave
 from relay.inspector import Inspector
@@ -247,7 +248,7 @@ class Wire:
             raise ValueError("the file of the secret cannot be read")
         self._jetti.used_secret = self._jetti.file_secret
 
-    async def send(self, sale: bytes, leave: Leave) -> Result:
+    async def send(self, sale: bytes, leave: Leave, _: Trace | None) -> Result:
         request, reply = await self.exchange("send", lambda: self._jetti.begin(sale, self._process.number), leave)
         outcome = reply.said
         if isinstance(outcome, Answer):

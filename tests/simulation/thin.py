@@ -20,6 +20,7 @@ from relay.core.sale import Reason
 from relay.core.sources import FETCHED_TOPIC, Cancel, Headers, Ignore, Mapped, NotUnderstood, Page, Unmappable, Upsert
 from relay.core.sources import Request as Asked
 from relay.core.sources.native import Native
+from relay.core.trace import Trace
 from relay.dispatch import Cancelling, Delivering, Errand, Fetching
 from relay.dispatch.errand import Leave
 from relay.store import Receipt, Store
@@ -168,7 +169,7 @@ class FetchWire(Wire):
 
     _process: ThinProcess
 
-    async def fetch(self, external_id: str, leave: Leave) -> Fetched | Unfetched:
+    async def fetch(self, external_id: str, leave: Leave, _: Trace | None) -> Fetched | Unfetched:
         world, process = self._process.world, self._process
         document: Document | None = None
         for left in reversed(range(world.thin.pages)):
@@ -204,7 +205,7 @@ class CancelWire(Wire):
 
     _process: ThinProcess
 
-    async def cancel(self, external_id: str, leave: Leave) -> Result:
+    async def cancel(self, external_id: str, leave: Leave, _: Trace | None) -> Result:
         process, world, jetti = self._process, self._process.world, self._jetti
         request, reply = await self.exchange(
             "look-up", lambda: jetti.noted(external_id, process.number, content="look-up"), leave

@@ -22,6 +22,7 @@ from relay.core.delivery import HeadStarts, Lane, State
 from relay.core.events import Observer
 from relay.core.instant import Instant
 from relay.core.order import Arrival, Order
+from relay.core.trace import LINKS_MAX, Trace
 from relay.store import (
     EVERYTHING,
     Advanced,
@@ -278,6 +279,9 @@ class SqliteStore:
 
     async def timeline(self, order_id: int, limit: int = 1000) -> Timeline | None:
         return await self._read(lambda reader: reading.timeline(reader, self._writing.order, order_id, limit))
+
+    async def traces(self, order: Order, limit: int = LINKS_MAX) -> Sequence[Trace]:
+        return await self._read(lambda reader: reading.traces(reader, order, limit))
 
     async def dead_letters(
         self, limit: int = 100, selection: Selection = EVERYTHING, *, after: DeadPlace | None = None

@@ -12,6 +12,7 @@ from relay.core.condition import Condition, decode
 from relay.core.delivery import Lane, State
 from relay.core.instant import Instant
 from relay.core.order import Order
+from relay.core.trace import Trace, again
 from relay.store import (
     NO_ORDER,
     Attempt,
@@ -58,6 +59,8 @@ _SLEEPERS_DUE = """SELECT (SELECT min(due_at) FROM orders WHERE state = 'sleepin
 _ORDER = f"SELECT {ORDERS} FROM orders WHERE id = ?"  # noqa: S608 - our own names, here and below
 _FIND = f"SELECT {ORDERS} FROM orders WHERE reference = ? OR external_id = ? ORDER BY id DESC LIMIT ?"  # noqa: S608
 _TIMELINE_EVENTS = f"SELECT {EVENTS} FROM events WHERE order_id = ? ORDER BY id DESC LIMIT ?"  # noqa: S608
+_TRACES = """SELECT trace FROM (SELECT revision, trace FROM events WHERE order_id = ? ORDER BY id DESC LIMIT ?)
+             WHERE trace IS NOT NULL AND revision >= ?"""
 _TIMELINE_ATTEMPTS = f"SELECT {ATTEMPTS} FROM attempts WHERE order_id = ? ORDER BY id DESC LIMIT ?"  # noqa: S608
 _COUNT_LOST = f"SELECT 1 FROM events INDEXED BY events_lost_since WHERE {LOST} LIMIT ?"  # noqa: S608
 _DEAD_GROUPS = """
@@ -137,6 +140,12 @@ def timeline(reader: Reader, as_order: AsOrder, order_id: int, limit: int) -> Ti
     events = reader.execute(_TIMELINE_EVENTS, (order_id, limit)).fetchall()
     attempts = reader.execute(_TIMELINE_ATTEMPTS, (order_id, limit)).fetchall()
     return Timeline(known, [event_of(e) for e in reversed(events)], [Attempt(*a) for a in reversed(attempts)])
+
+
+def traces(reader: Reader, order: Order, limit: int) -> Sequence[Trace]:
+    since = min(order.delivered_revision + 1, order.revision)
+    found = (again(text) for (text,) in reader.execute(_TRACES, (order.id, limit, since)))
+    return [trace for trace in found if trace is not None]
 
 
 # -- dead letters ----------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import zstandard
 
-from relay.core import delivery
+from relay.core import delivery, trace
 from relay.core.backlog import Waiting
 from relay.core.delivery import Lane, State
 from relay.core.order import Disposition, Lease, Order
@@ -26,7 +26,7 @@ ORDER_COLUMNS = (
 _STATE, _LANE, _CAUSE = (ORDER_COLUMNS.index(column) for column in ("state", "lane", "cause_code"))
 EVENT_COLUMNS = (
     "id", "storefront", "topic", "received_at", "disposition", "order_id", "version", "revision", "duplicate_of",
-    "reasons",
+    "reasons", "trace",
 )  # fmt: skip
 ORDERS = ", ".join(ORDER_COLUMNS)
 EVENTS = ", ".join(EVENT_COLUMNS)
@@ -63,7 +63,7 @@ def order_of(row: Row, lease: Lease | None) -> Order:
 def event_row(event: Event, digest: bytes | None) -> Row:
     return (
         event.id, event.storefront, event.topic, event.received_at, event.disposition, event.order_id, event.version,
-        event.revision, event.duplicate_of, reasons_text(event.reasons), digest,
+        event.revision, event.duplicate_of, reasons_text(event.reasons), trace.kept(event.trace), digest,
     )  # fmt: skip
 
 
@@ -71,6 +71,7 @@ def event_of(row: Row) -> Event:
     values: dict[str, Any] = dict(zip(EVENT_COLUMNS, row, strict=True))
     values["disposition"] = Disposition(values["disposition"])
     values["reasons"] = reasons_of(values["reasons"])
+    values["trace"] = trace.again(values["trace"] or "")
     return Event(**values)
 
 
