@@ -848,10 +848,15 @@ async def test_check_says_ok_of_everything_it_looked_at(tmp_path: Path) -> None:
         assert jetti.journal.last_seq == 0  # it sent no sale
 
     assert (text.code, found.code) == (0, 0)
-    assert {line.split()[0] for line in text.out.splitlines() if line[0] != " "} == {"ok"}
+    marks = {(line.split()[0], line.split(": ")[0][5:]) for line in text.out.splitlines() if line[0] != " "}
+    of_this_machine = {"store commits", "store folder", "memory", "processor"}  # may be slow, small, or forgetful
+    assert {mark for mark, what in marks if what not in of_this_machine} == {"ok"}
     assert "can be reached; the hash is only tried by sending a sale" in flat(text.out)
     assert "404" not in text.out
-    assert {finding["what"] for finding in json.loads(found.out)} == {"configuration", "store", "disk", "channels.main"}
+    assert {finding["what"] for finding in json.loads(found.out)} - of_this_machine == {
+        "configuration", "store", "disk", "open files", "channels.main", "clock",
+    }  # fmt: skip
+    assert not await asyncio.to_thread((tmp_path / "relay.db").exists)  # it left nothing behind
     assert without(SECRETS, text.out, text.err, found.out)
 
 

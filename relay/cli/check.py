@@ -1,13 +1,14 @@
-"""``check``: is the configuration right, can the store be opened, does Jetti answer?"""
+"""``check``: everything that can be wrong, and what to do about it."""
 
 import asyncio
 import json
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from relay.cli.terms import Command, ConfigFile, Json, out, say, settings_from
+from relay.cli.terms import Command, ConfigFile, Json, err, out, say, settings_from
 from relay.config.loading import file_used
 
 
@@ -24,12 +25,14 @@ def check(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Validate the configuration, run the storefronts' tests, open the store, and try the credentials where a try is
-    harmless."""
+    """Look at everything that can be wrong: configuration, tests, store, secrets, limits, listeners, a running relay,
+    credentials where a try is harmless, clocks. Changes nothing, and says what to do."""
     from relay.doctor import examine
 
     settings = settings_from(config, serving=True)
-    found = asyncio.run(examine(settings, file_used(config).resolve().parent, offline=offline))
+    file = file_used(config)
+    with err.status("looking at everything …") if err.is_terminal else nullcontext():
+        found = asyncio.run(examine(settings, file.resolve().parent, offline=offline, file=file))
     if as_json:
         print(json.dumps([asdict(finding) for finding in found], indent=2))
     else:

@@ -4,8 +4,10 @@ import asyncio
 import gc
 import json
 import os
+import resource
 import signal
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -38,6 +40,7 @@ def serve(config: ConfigFile = None, as_json: Json = False) -> None:
 
         stop = _on_signal()
         _collect_rarely()
+        _open_as_many_files_as_allowed()
         async with running(settings) as relay:
             _announce(as_json, {"public": relay.public_url, "private": relay.private_url})
             await stop.wait()
@@ -124,6 +127,13 @@ def _collect_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+def _open_as_many_files_as_allowed() -> None:
+    """Every connection is one, and the limit that a process starts with is often lower than the one it may set."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # some systems tell no limit, and have one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _on_signal() -> asyncio.Event:

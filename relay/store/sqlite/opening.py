@@ -6,6 +6,7 @@ import os
 import socket
 import sqlite3
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import zstandard
@@ -75,14 +76,10 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the tables to the newest version; each step is one transaction."""
-    folder = resources.files("relay.store") / "migrations"
-    steps = sorted((step for step in folder.iterdir() if step.name.endswith(".sql")), key=lambda step: step.name)
+    steps = _steps()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(steps):
-        raise StoreFailed(
-            f"the store was written by a newer order-relay (version {version}, this one knows {len(steps)}): "
-            "run that one, or set another store.url"
-        )
+        raise StoreFailed(too_new(version))
     connection.create_function("email_hash_of_sale", 1, _email_hash_of_sale, deterministic=True)
     for number, step in enumerate(steps[version:], start=version + 1):
         connection.executescript(f"BEGIN; {step.read_text()} PRAGMA user_version = {number}; COMMIT;")
@@ -94,6 +91,24 @@ def _email_hash_of_sale(packed: bytes) -> bytes | None:
         return email_hash_of_sale(unpacked(packed))
     except zstandard.ZstdError:  # damaged: nobody finds it by that
         return None
+
+
+def newest_version() -> int:
+    """The version of the tables that this program brings a store to."""
+    return len(_steps())
+
+
+def too_new(version: int) -> str:
+    """What is said of a store whose tables this program does not know."""
+    return (
+        f"the store was written by a newer order-relay (version {version}, this one knows {newest_version()}): "
+        "run that one, or set another store.url"
+    )
+
+
+def _steps() -> list[Traversable]:
+    folder = resources.files("relay.store") / "migrations"
+    return sorted((step for step in folder.iterdir() if step.name.endswith(".sql")), key=lambda step: step.name)
 
 
 def next_run(connection: sqlite3.Connection) -> int:
