@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from relay.cli import channels, check, dead, held, preview, running, seeing, sending
+from relay.cli import channels, check, dead, held, preview, replays, running, seeing, sending
 from relay.cli.terms import Group, show_version
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ seeing.add_to(app)
 channels.add_to(app)
 dead.add_to(app)
 held.add_to(app)
+replays.add_to(app)
 
 
 @app.callback()

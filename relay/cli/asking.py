@@ -15,6 +15,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import typer
 
 from relay.cli.terms import fail, private_from
+from relay.config.tables import Private
 
 _TIMEOUT_S = 10
 _ABOUT_WHAT_WAS_ASKED = frozenset(
@@ -49,6 +50,10 @@ Url = Annotated[
 ]
 
 
+class NoAnswer(Exception):
+    """The relay does not answer, or not with what was asked; says why, and what to look at."""
+
+
 def ask(
     config: Path | None, url: str | None, path: str, member: str, content: Mapping[str, object] | None = None
 ) -> Any:
@@ -56,9 +61,26 @@ def ask(
 
     With ``content`` it is told to do something: that is what it is sent.
     """
-    private = private_from(config).private
+    try:
+        return answer(private_from(config).private, url, path, member, content)
+    except NoAnswer as said:
+        fail(str(said))
+
+
+def answer(
+    private: Private,
+    url: str | None,
+    path: str,
+    member: str,
+    content: Mapping[str, object] | None = None,
+    *,
+    timeout_s: float = _TIMEOUT_S,
+) -> Any:
+    """The same, for who goes on without an answer. Raises :class:`NoAnswer`."""
     if url is None and private.listen.port == 0:
-        fail("private.listen has port 0, so only the relay knows its address: give the one it printed with --url")
+        raise NoAnswer(
+            "private.listen has port 0, so only the relay knows its address: give the one it printed with --url"
+        )
     base, key = (url, "--url") if url else (f"http://{private.listen}", "private.listen")
     token = private.token
     headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
@@ -67,16 +89,16 @@ def ask(
         headers["Content-Type"] = "application/json"
     request = Request(base + path, data, headers)  # noqa: S310 - the operator's own address
     try:
-        with _DIRECT.open(request, timeout=_TIMEOUT_S) as response:
+        with _DIRECT.open(request, timeout=timeout_s) as response:
             found = json.load(response)
     except HTTPError as error:
-        fail(_refusal(base, error))
+        raise NoAnswer(_refusal(base, error)) from None
     except (URLError, HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         said = getattr(reason, "strerror", None) or reason
-        fail(f"no relay answers at {base}: {said}. Is it running, and is {key} right?")
+        raise NoAnswer(f"no relay answers at {base}: {said}. Is it running, and is {key} right?") from None
     if not isinstance(found, dict) or member not in found:
-        fail(f"what answers at {base} is not a relay's private listener: is {key} right?")
+        raise NoAnswer(f"what answers at {base} is not a relay's private listener: is {key} right?")
     return found
 
 

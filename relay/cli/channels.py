@@ -6,10 +6,13 @@ from urllib.parse import quote
 
 import typer
 
+from relay.cli import completing
 from relay.cli.asking import Url, ask
 from relay.cli.terms import By, Command, ConfigFile, Json, out, say, who
 
-_Name = Annotated[str, typer.Argument(metavar="CHANNEL", help="As in the configuration: main.")]
+_Name = Annotated[
+    str, typer.Argument(metavar="CHANNEL", help="As in the configuration: main.", autocompletion=completing.channels)
+]
 
 
 def add_to(app: typer.Typer) -> None:

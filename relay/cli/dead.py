@@ -1,12 +1,10 @@
 """``dead``: what needs a person, and what that person may do about it."""
 
-import asyncio
 import json
 import sys
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from relay.cli.asking import Desk, Url
 from relay.cli.letters import (
@@ -26,12 +24,10 @@ from relay.cli.letters import (
     query,
 )
 from relay.cli.named import REFERENCE_HELP, Letter, as_word, count, letters_named, words_of
+from relay.cli.replays import until_ended
 from relay.cli.terms import By, Command, ConfigFile, Group, Json, err, fail, out, say, who
 from relay.cli.timeline import print_content, print_event, print_reasons, print_timeline
-from relay.clock import SystemClock
 from relay.store import NO_ORDER
-
-_LOOK_S = 0.5
 
 References = Annotated[list[str] | None, typer.Argument(metavar="REFERENCE", help=REFERENCE_HELP)]
 Limit = Annotated[int, typer.Option(help="How many at the most, the newest first.", min=1, max=1000)]
@@ -177,7 +173,7 @@ def replay(  # noqa: PLR0913 - one option each
         return
     _confirm(desk, given, yes)
     begun = desk.ask("/api/dead-letters/replay", "replay", given | record | {"all": every})["replay"]
-    ended = begun if no_wait else _until_ended(desk, begun)
+    ended = begun if no_wait else until_ended(desk, begun)
     if as_json:
         print(json.dumps({"replay": ended}, indent=2))
     elif no_wait:
@@ -211,25 +207,6 @@ def _confirm(desk: Desk, given: dict[str, str], yes: bool) -> None:
     if not typer.confirm(f"Replay {words}?", err=True):
         err.print("nothing was replayed")
         raise typer.Exit(1)
-
-
-def _until_ended(desk: Desk, replay: dict[str, Any]) -> dict[str, Any]:
-    """Look at it until it has ended; on a terminal, with a bar."""
-    bar = Progress(
-        TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), console=err, disable=not err.is_terminal,
-        transient=True,
-    )  # fmt: skip
-    try:
-        with bar:
-            task = bar.add_task("replaying", total=replay["total"])
-            while replay["ended_at"] is None:
-                asyncio.run(SystemClock().sleep(_LOOK_S))
-                replay = desk.ask(f"/api/replays/{replay['id']}", "replay")["replay"]
-                bar.update(task, completed=replay["revived"] + replay["left"])
-    except KeyboardInterrupt:
-        err.print("the replay goes on in the relay: order-relay status")
-        raise typer.Exit(1) from None
-    return replay
 
 
 def discard(

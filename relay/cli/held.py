@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from relay.cli import completing
 from relay.cli.asking import Desk, Url
 from relay.cli.letters import Storefront, ids, know, names_left, query, table_of
 from relay.cli.named import Letter, as_word, count, held_named, name_of
@@ -98,7 +99,10 @@ def release(  # noqa: PLR0913 - one option each
     why: Annotated[str, typer.Option(help="Why it may go unasked, for the record.", metavar="TEXT")],
     every: Annotated[bool, typer.Option("--all", help="Every one that is held.")] = False,
     storefront: Annotated[
-        str | None, typer.Option(help="With --all: only those of this storefront.", metavar="NAME")
+        str | None,
+        typer.Option(
+            help="With --all: only those of this storefront.", metavar="NAME", autocompletion=completing.storefronts
+        ),
     ] = None,
     by: By = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before all are released.")] = False,

@@ -8,6 +8,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from relay.cli import completing
 from relay.cli.asking import Desk
 from relay.cli.named import Letter, as_word, count, name_of, words_of
 from relay.cli.terms import fail, out, plain, say
@@ -54,9 +55,17 @@ _GAVE_UP_CANCELLING = (
     "Jetti; then: "
 )
 
-Code = Annotated[str | None, typer.Option(help="Only those whose cause has this code.", metavar="CODE")]
-Channel = Annotated[str | None, typer.Option(help="Only those of this channel.", metavar="NAME")]
-Storefront = Annotated[str | None, typer.Option(help="Only those of this storefront.", metavar="NAME")]
+Code = Annotated[
+    str | None,
+    typer.Option(help="Only those whose cause has this code.", metavar="CODE", autocompletion=completing.codes),
+]
+Channel = Annotated[
+    str | None, typer.Option(help="Only those of this channel.", metavar="NAME", autocompletion=completing.channels)
+]
+Storefront = Annotated[
+    str | None,
+    typer.Option(help="Only those of this storefront.", metavar="NAME", autocompletion=completing.storefronts),
+]
 
 
 def _moment(text: str | None) -> str | None:

@@ -10,6 +10,7 @@ from relay.cli.named import REFERENCE_HELP, as_word, count, event_named, name_of
 from relay.cli.terms import Command, ConfigFile, Json, out, plain, private_from, say
 from relay.cli.timeline import print_event, print_timeline
 from relay.cli.times import age, since
+from relay.cli.watching import Watch
 from relay.observe.pages import Page
 
 _SEE = "see: order-relay dead list"
@@ -28,18 +29,34 @@ _ALL_REFUSED = "every storefront is refused"
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    app.command(cls=Command, epilog="Example: order-relay status --json | jq .channels.main.drain_s")(status)
+    app.command(cls=Command, epilog="Example: order-relay status --watch --interval 5")(status)
     app.command(cls=Command, epilog="Example: order-relay order '#1001'")(order)
 
 
-def status(config: ConfigFile = None, url: Url = None, as_json: Json = False) -> None:
+def status(
+    config: ConfigFile = None,
+    url: Url = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on until Ctrl-C, and say how much comes and goes.")
+    ] = False,
+    interval: Annotated[float, typer.Option(help="With --watch: seconds from one look to the next.", min=0.2)] = 1.0,
+    as_json: Json = False,
+) -> None:
     """How the relay is: how old the oldest new order is, and when the backlog will be gone."""
-    found = Desk(config, url).ask("/api/status", "channels")
+    desk = Desk(config, url)
+    if watch:
+        Watch(desk, interval, as_json, print_status).until_interrupted()
+        return
+    found = desk.ask("/api/status", "channels")
     if as_json:
         print(json.dumps(found, indent=2))
         return
+    print_status(found, private_from(config).files)
+
+
+def print_status(found: dict[str, Any], files: frozenset[str]) -> None:
+    """All of it. ``files``: see :class:`relay.config.asking.Asking`."""
     _print_relay(found)
-    files = private_from(config).files
     for name, channel in found["channels"].items():
         _print_channel(name, channel, found["now"], files)
     if found["held"]:
