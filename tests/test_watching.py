@@ -6,6 +6,7 @@ import os
 import pty
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
@@ -242,11 +243,10 @@ async def test_bash_completes_commands_and_what_the_relay_knows(desk: Desk) -> N
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is what completes")
 async def test_bash_completes_with_nothing_where_no_relay_answers_and_does_not_wait(tmp_path: Path) -> None:
     written(tmp_path, tables_for(NOWHERE, tmp_path))
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)  # takes the question, and says nothing
-    silent = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     begun = SystemClock().monotonic()
-    found = [await completed(tmp_path, "pause", "--url", url, "") for url in (NOWHERE, silent, "nonsense")]
-    server.close()
+    with socket.create_server(("127.0.0.1", 0)) as server:  # takes the question, and says nothing
+        silent = f"http://127.0.0.1:{server.getsockname()[1]}"
+        found = [await completed(tmp_path, "pause", "--url", url, "") for url in (NOWHERE, silent, "nonsense")]
 
     assert found == [[], [], []]
     assert SystemClock().monotonic() - begun < 30
