@@ -41,6 +41,7 @@ from relay.core.pace import Mode
 from relay.core.preview import Previewer
 from relay.core.sources import Source, Thin
 from relay.core.trace import Tracer
+from relay.core.whereabouts import way_out
 from relay.desk import Desk
 from relay.destination import Destination, Endpoint, async_headers, session, sync_headers
 from relay.dispatch import Cancelling, Channel, Delivering, Dispatcher, Errand, Fetching
@@ -229,7 +230,7 @@ async def _stranded(store: Store, dispatchers: Container[str], settings: Setting
         if channel not in dispatchers and state in (State.WAITING, State.SLEEPING):
             waiting[channel] = waiting.get(channel, 0) + orders
     warned = [
-        Warned(f"{orders} order(s) wait for channel {name}, which is not configured", _way_out(name), is_wrong=True)
+        Warned(f"{orders} order(s) wait for channel {name}, which is not configured", way_out(name), is_wrong=True)
         for name, orders in waiting.items()
         if orders
     ]
@@ -238,15 +239,6 @@ async def _stranded(store: Store, dispatchers: Container[str], settings: Setting
             said = f"{group.count} order(s) of storefront {group.storefront}, which is not configured, are held"
             warned.append(Warned(said, f"configure the storefront again; or see: {_held_list(group.storefront)}"))
     return warned
-
-
-def _way_out(channel: str) -> str:
-    kind, colon, name = channel.partition(":")
-    if colon and kind == "cancel":
-        return f"give channels.{name} its token and channel_id again; or cancel them at Jetti by hand, and discard them"
-    if colon:
-        return f"configure storefronts.{name} again, whose API they are to be fetched from"
-    return "configure the channel again; a newer webhook of an order moves it to its storefront's channel"
 
 
 def _held_list(storefront: str) -> str:

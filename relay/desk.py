@@ -39,6 +39,7 @@ class Desk:
                 resting_s=d.resting_s,
                 probe_in_s=d.probe_in_s,
                 trouble=d.trouble,
+                flights=d.flights,
             )
             for name, d in self.dispatchers.items()
         }

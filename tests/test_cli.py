@@ -386,7 +386,8 @@ async def test_a_channel_halted_by_one_refusal_for_all_names_the_newest_order_th
         order = flat((await desk.command("order", "#2")).out)
 
     assert "The latest: order-relay order '#2'. The same refusal for order after order: correct what" in status
-    assert "; channel main is halted (order-relay status)" in order
+    assert "; then it waits its turn; channel main is halted since " in order
+    assert "About the channel: order-relay status" in order
     assert "failed 422, Jetti answered: {" in order or "refused 422, Jetti answered: {" in order
 
 
@@ -464,7 +465,9 @@ async def test_order_shows_one_timeline_that_fits_80_columns(desk: Desk, referen
     assert said.code == 0
     assert fits(said.out)
     assert "…" not in said.out
-    assert said.out.startswith("#1001 of shop, id 1001\nnow delivered: Jetti has revision 2\n")
+    assert re.match(
+        r"#1001 of shop, id 1001\nDelivered at \d\d:\d\d:\d\d UTC: Jetti has revision 2, the newest\.\n", said.out
+    )
     assert [said.out.count(word) for word in ("orders/create", "attempt", "sent 200")] == [2, 2, 2]
 
 
@@ -478,11 +481,12 @@ async def test_order_numbers_the_events_so_that_another_row_can_name_one(desk: D
     assert re.search(rf" {number[1]} orders/create \d ", found)
 
 
-async def test_order_says_the_cause_once_and_every_time_in_one_form(desk: Desk) -> None:
+async def test_order_says_the_cause_of_its_place_first_and_every_time_in_one_form(desk: Desk) -> None:
     said = flat((await desk.command("order", "1002")).out)
 
-    assert said.startswith("#1002 of shop, id 1002 now dead: 422 api.errors.unknown when")
-    assert said.partition("Jetti answered")[0].count("A fault on request") == 1
+    assert re.match(r"#1002 of shop, id 1002 Needs a person since \d\d:\d\d:\d\d UTC: 422 api.errors.unknown: ", said)
+    assert "A fault on request. Once it is mended: order-relay dead replay '#1002' when" in said
+    assert said.partition("Jetti answered")[0].partition(" when ")[2].count("A fault on request") == 1
     assert not re.search(r"\d{4}-\d\d-\d\dT", said)
 
 
@@ -566,7 +570,7 @@ async def test_dead_show_has_the_cause_and_what_jetti_answered_and_the_content_o
 
     assert (plain.code, fits(plain.out)) == (0, True)
     assert "refused 422, Jetti answered:\n  {\n    " in plain.out
-    assert flat(plain.out).count("A fault on request") == 2  # of the attempt, and in what Jetti answered
+    assert flat(plain.out).count("A fault on request") == 3  # where it is, of the attempt, and in what Jetti answered
     assert flat(plain.out).endswith(
         "then: order-relay dead replay '#1002', or: order-relay dead discard '#1002' --why …"
     )
@@ -591,7 +595,7 @@ async def test_dead_show_says_the_reasons_of_an_order_once(desk: Desk) -> None:
     said = flat((await desk.command("dead", "show", "1004")).out)
 
     assert said.count("the webhook is trimmed") == 1
-    assert "needs a person: unmappable /line_items: the webhook is trimmed" in said
+    assert "UTC: unmappable: /line_items: the webhook is trimmed" in said
 
 
 async def test_an_event_is_looked_at_and_when_it_still_is_no_order_said_so(desk: Desk) -> None:
@@ -739,7 +743,7 @@ async def test_a_discarded_dead_letter_is_gone_from_the_list_and_says_who_and_wh
     order = await desk.command("order", "#1002")
 
     assert (said.code, left.out) == (0, "no dead letters\n")
-    assert "now discarded: by ada: entered by hand" in flat(order.out)
+    assert " UTC: by ada: entered by hand. when" in flat(order.out)
 
 
 async def test_pause_and_resume_say_what_they_did_and_status_who_paused(desk: Desk) -> None:

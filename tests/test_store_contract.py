@@ -62,7 +62,7 @@ from relay.store import (
     dead_place,
 )
 from relay.store.memory import MemoryStore
-from relay.store.places import Place, of_event, of_order
+from relay.store.places import Place, of_event
 from relay.store.sqlite import SqliteStore
 from tests.builders import (
     CANNOT_MAP,
@@ -845,6 +845,47 @@ async def test_an_order_that_is_put_back_waits_in_its_old_place(store: Store) ->
     assert await store.head("main", 10) == [first.waiting]
 
 
+# -- how many leave before an order ----------------------------------------------------------------------------------
+
+
+async def test_what_leaves_before_an_order_is_what_is_more_urgent_in_any_lane_and_not_in_flight(store: Store) -> None:
+    updates = [await accept(store, upsert(str(number)), received_at=at(number)) for number in range(3)]
+    for number, receipt in enumerate(updates):
+        await deliver(store, receipt, now=at(number))
+    waiting = [
+        (await accept(store, upsert("0", version=2), received_at=at(10))).waiting,
+        (await accept(store, upsert("1", version=2), received_at=at(11))).waiting,
+        (await accept(store, upsert("8"), received_at=at(12))).waiting,
+        (await accept(store, upsert("9"), received_at=at(13))).waiting,
+    ]
+    await accept(store, upsert("7"), channel="other")
+    by_urgency = [place for place in (waiting[2], waiting[3], waiting[0], waiting[1]) if place is not None]
+    assert [await store.ahead_of(place, "main", 9) for place in by_urgency] == [0, 1, 2, 3]
+    assert [place.order_id for place in await store.head("main", 9)] == [place.order_id for place in by_urgency]
+    assert await store.ahead_of(by_urgency[3], "other", 9) == 1
+
+    taken = await store.take("main", [by_urgency[0].order_id])
+    assert taken is not None
+    assert [await store.ahead_of(place, "main", 9) for place in by_urgency[1:]] == [0, 1, 2]
+    await settle(store, taken, FAILED, now=at(20))
+    assert await store.ahead_of(by_urgency[3], "main", 9) == 2, "it sleeps"
+
+
+async def test_what_came_first_goes_first_of_what_is_equally_urgent(store: Store) -> None:
+    places = [(await accept(store, upsert(str(number)))).waiting for number in range(3)]
+    assert [await store.ahead_of(place, "main", 9) for place in places if place is not None] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("limit", "counted"), [(0, 0), (1, 1), (3, 3), (5, 5), (9, 5)])
+async def test_what_leaves_before_an_order_is_counted_up_to_a_limit(store: Store, limit: int, counted: int) -> None:
+    receipts = [await accept(store, upsert(str(number)), received_at=at(number)) for number in range(8)]
+    await store.take("main", [id_of(receipts[0])])
+    await store.take("main", [id_of(receipts[7])])
+    place = receipts[6].waiting
+    assert place is not None
+    assert await store.ahead_of(place, "main", limit) == counted
+
+
 # -- leases ----------------------------------------------------------------------------------------------------------
 
 
@@ -1368,7 +1409,8 @@ async def test_what_a_named_person_discards_says_so(store: Store) -> None:
     for receipt in (waiting, asleep, dead, held):
         order = await order_of(store, receipt)
         assert (order.state, order.since) == (State.DISCARDED, at(9))
-        assert of_order(order) == Place("discarded", "by anna: a test order")
+        assert order.cause is not None
+        assert order.cause.message == "by anna: a test order"
         assert await places_of(store, order.id) == ["discarded"]
     assert await store.deeds() == [deed(now=at(9))]
     assert await store.head("main", 9) == []

@@ -17,6 +17,8 @@ from relay.core.sale import Reason
 from relay.store import Selection
 
 BODY_MAX_BYTES = 65_536
+IN_SESSION = web.RequestKey("in_session", bool)
+"""What a request is marked with whose asker signed in with a browser."""
 BODY_S = 10.0
 """A body takes no longer to arrive, seconds."""
 _IDS_MAX = 1000
@@ -258,6 +260,12 @@ class Masked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether personal data is to be masked."""
 
     masked: Annotated[Flag, Meta(description="Without personal data. With a session it must be.")] = False
+
+
+class OfTimeline(Raw, frozen=True):
+    """How much of an order is shown."""
+
+    masked: Annotated[Flag, Meta(description="What was answered, without personal data. With a session it is.")] = False
 
 
 class OfWebhook(Masked, frozen=True):

@@ -49,6 +49,7 @@ def _admit_session(request: web.Request, sessions: Sessions) -> None:
             401, "bad-credential", "Authorization: Bearer is missing or is not private.token, and nobody is signed in",
             {"WWW-Authenticate": "Bearer"},
         )  # fmt: skip
+    request[asked.IN_SESSION] = True
     if asked.is_raw(request) or (request.path.endswith("/preview") and not asked.is_masked(request)):
         raise Problem(
             403,

@@ -1,5 +1,7 @@
 """What may be looked at. Nothing here changes anything."""
 
+from collections.abc import Mapping
+
 import msgspec
 from aiohttp import web
 
@@ -8,14 +10,18 @@ from relay.api.answers import json
 from relay.api.view import ChannelView, View
 from relay.clock import Clock
 from relay.core import instant
+from relay.core.backlog import Waiting
 from relay.core.delivery import State
 from relay.core.order import Order
 from relay.core.problem import Problem
 from relay.core.sources import FETCHED_TOPIC
+from relay.core.whereabouts import COUNTED_MAX, Whereabouts
 from relay.store import LostEvent, Store, Timeline
 
 _FOUND_MAX = 20
 _REPLAYS_MAX = 1000
+_DEEDS_MAX = 1000
+"""Of what persons did about one order, the newest are shown."""
 
 
 class Looking:
@@ -94,22 +100,37 @@ class Looking:
         found = await self._store.find(reference, _FOUND_MAX)
         if not found and not reference.startswith("#"):
             found = await self._store.find(f"#{reference}", _FOUND_MAX)
-        return json(models.Orders(orders=[shown.order(order, self._view.channels()) for order in found]))
+        channels = self._view.channels()
+        wheres = [await self._whereabouts(order, channels) for order in found]
+        orders = [shown.order(order, channels, where) for order, where in zip(found, wheres, strict=True)]
+        return json(models.Orders(orders=orders))
 
     async def order(self, request: web.Request) -> web.Response:
         """One order's timeline, by the relay's own id; with ``raw=true`` what is in it, too."""
-        raw = asked.query(request, asked.Raw).raw
+        wanted = asked.query(request, asked.OfTimeline)
         order_id = asked.whole(request.match_info["id"])
         timeline = None if order_id is None else await self._store.timeline(order_id)
         if timeline is None or order_id is None:
             raise Problem(404, "unknown-order", f"there is no order:{request.match_info['id'][:20]}")
-        found = shown.timeline(timeline, self._view.channels())
-        if raw:
+        channels = self._view.channels()
+        where = await self._whereabouts(timeline.order, channels)
+        deeds = await self._store.deeds(_DEEDS_MAX, about=f"order:{order_id}")
+        mask = wanted.masked or asked.IN_SESSION in request  # who signed in sees personal data on record only
+        found = shown.timeline(timeline, deeds, channels, where, mask=mask)
+        if wanted.raw:
             event_id = _shown_event(timeline)
             body = None if event_id is None else await self._store.body(event_id)
             sale = await self._store.sale(order_id)
             found = msgspec.structs.replace(found, body=shown.content_of(body), sale=shown.content_of(sale))
         return json(found)
+
+    async def _whereabouts(self, order: Order, channels: Mapping[str, ChannelView]) -> Whereabouts:
+        """Where an order is, and how many leave before it."""
+        ahead = None
+        if order.state is State.WAITING and order.lease is None:
+            place = Waiting(order.urgency, order.id)
+            ahead = await self._store.ahead_of(place, order.channel, COUNTED_MAX + 1)
+        return shown.whereabouts_of(order, channels, self._clock.now(), ahead)
 
     # -- dead letters ----------------------------------------------------------------------------------------------
 
@@ -117,11 +138,13 @@ class Looking:
         """What needs a person."""
         wanted = asked.query(request, asked.SomeDead)
         dead = await self._store.dead_letters(wanted.limit, wanted.selection)
-        channels = self._view.channels()
+        channels, now = self._view.channels(), self._clock.now()
         return json(
             models.DeadLetters(
                 dead_letters=[
-                    shown.order(letter, channels) if isinstance(letter, Order) else shown.event(letter, None)
+                    shown.order(letter, channels, shown.whereabouts_of(letter, channels, now))
+                    if isinstance(letter, Order)
+                    else shown.event(letter, None)
                     for letter in dead
                 ]
             )

@@ -98,6 +98,35 @@ class HeldOrder(Order, frozen=True):
     held_s: Annotated[float, Meta(ge=0, description="For how long, seconds.")]
 
 
+class Where(Answer, frozen=True):
+    """Where an order is, and why; the same is said on the command line and in the console."""
+
+    place: Place
+    words: Annotated[str, Meta(examples=["Waits to be sent behind 214 orders, about 21 s at 10/s."])]
+    since: Annotated[Moment, Meta(description="When it came there.")]
+    ahead: Annotated[Count | None, Meta(description="How many deliveries leave before it; counted up to 100,000.")]
+    expected_s: Annotated[
+        Seconds | None,
+        Meta(description="In how many seconds it leaves if nothing more arrives; null while nothing gets through."),
+    ]
+    at_least: Annotated[bool, Meta(description="Whether more may leave before it: what comes meanwhile, for example.")]
+    at: Annotated[Moment | None, Meta(description="When it wakes, of one that sleeps; then it waits its turn.")]
+
+
+class Line(Answer, frozen=True):
+    """One thing that happened to an order."""
+
+    at: Moment
+    kind: Literal["event", "attempt", "deed"]
+    number: Annotated[Count, Meta(description="The event's id; of an attempt, its place in `attempts`, from 1.")]
+    what: Annotated[str, Meta(description="The event's topic; what a person did.", examples=["orders/create"])]
+    revision: Count | None
+    came_to: Annotated[
+        str, Meta(description="The event's place; the attempt's outcome and status; who did it.", examples=["sent 200"])
+    ]
+    words: str
+
+
 class Event(Answer, frozen=True):
     """One accepted webhook, and where it is."""
 
@@ -110,7 +139,8 @@ class Event(Answer, frozen=True):
     revision: Annotated[int | None, Meta(description="The revision of its order that it became.")]
     duplicate_of: EventId | None
     place: Place
-    why: str
+    why: Annotated[str, Meta(description="What it did to its order, and what came of that.")]
+    superseded_by: Annotated[EventId | None, Meta(description="The event whose revision took its revision's place.")]
     reasons: list[Reason]
 
 
@@ -323,6 +353,8 @@ class Orders(Answer, frozen=True):
 class Timeline(Answer, frozen=True):
     """Everything that is remembered of one order, oldest first."""
 
+    where: Where
+    timeline: Annotated[list[Line], Meta(description="Everything that happened to it, in the order of time.")]
     order: Order
     events: list[Event]
     attempts: list[Attempt]
@@ -335,6 +367,12 @@ class OrderContent(Answer, frozen=True):
 
     body: Content
     sale: Content
+
+
+class RevealedOrder(OrderContent, frozen=True):
+    """The same, and what was answered."""
+
+    answers: Annotated[list[str], Meta(description="The excerpts of the attempts, in their order.")]
 
 
 class EventContent(Answer, frozen=True):

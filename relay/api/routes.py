@@ -158,8 +158,8 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET", "/api/orders/{id}", "showOrder", ORDERS, lambda its: its.looking.order, "One order's timeline",
-        _ok(models.Timeline, "Every event and every attempt."), query=asked.Raw,
-        refuses=(refusals.UNKNOWN_ORDER, refusals.REVEAL_INSTEAD),
+        _ok(models.Timeline, "Where it is and why; every event, every attempt, and what persons did."),
+        query=asked.OfTimeline, refuses=(refusals.UNKNOWN_ORDER, refusals.REVEAL_INSTEAD),
     ),
     Route(
         "GET", "/api/orders/{id}/preview", "previewOrder", ORDERS, lambda its: its.previewing.order,
@@ -177,7 +177,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "POST", "/api/orders/{id}/reveal", "revealOrder", ORDERS, lambda its: its.watching.reveal,
-        "The same unmasked, on record", _ok(models.OrderContent, "With personal data."),
+        "The same unmasked, on record", _ok(models.RevealedOrder, "With personal data."),
         query=asked.OfContent, body=asked.Reasoned, refuses=(refusals.UNKNOWN_ORDER, refusals.UNKNOWN_EVENT),
         example={"by": "ada", "why": "the customer asks for the address"},
     ),

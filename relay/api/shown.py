@@ -1,6 +1,6 @@
 """How things are shown: what is known, as the answers' types."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,10 +13,12 @@ from relay.core import instant
 from relay.core import version as versions
 from relay.core.delivery import Lane, State
 from relay.core.instant import Instant
+from relay.core.masking import masked_text
 from relay.core.order import Order
 from relay.core.outcome import Cause, Trouble
+from relay.core.whereabouts import Whereabouts, whereabouts
 from relay.store import Attempt, DeadGroup, Deed, Event, HeldGroup, LostEvent, Replay, Tally, Timeline
-from relay.store.places import of_event, of_order
+from relay.store.places import Line, of_event, told
 
 
 def channel(
@@ -71,22 +73,28 @@ def limit(view: LimitView) -> models.Limit:
     )
 
 
-def order(known: Order, channels: Mapping[str, ChannelView]) -> models.Order:
+def whereabouts_of(
+    known: Order, channels: Mapping[str, ChannelView], now: Instant, ahead: int | None = None
+) -> Whereabouts:
+    """Where an order is. ``channels``: those there are; ``ahead``: how many deliveries leave before it, if counted."""
+    view = channels.get(known.channel if known.lease is None else known.lease.channel)
+    return whereabouts(known, None if view is None else view.road(known.id), ahead=ahead, now=now)
+
+
+def order(known: Order, channels: Mapping[str, ChannelView], found: Whereabouts) -> models.Order:
     """One order, and where it is. ``channels``: those there are."""
     view = channels.get(known.channel)
-    state = None if view is None else view.state
-    place = of_order(known, state)
     return models.Order(
         **_name_of(known),
         channel=known.channel,
-        channel_state=state,
+        channel_state=None if view is None else view.state,
         revision=known.revision,
         delivered_revision=known.delivered_revision,
         state=known.state,
         since=instant.iso(known.since),
         lane=known.lane,
-        place=place.name,
-        why=place.words,
+        place=found.place,
+        why=found.words,
         cancelled_at=_moment(known.cancelled_at),
         held_since=_moment(known.held_since),
         released_at=_moment(known.released_at),
@@ -110,16 +118,21 @@ def event(known: Event, timeline: Timeline | None) -> models.Event:
         duplicate_of=known.duplicate_of,
         place=place.name,
         why=place.words,
+        superseded_by=place.superseded_by,
         reasons=[models.Reason(pointer=reason.pointer, detail=reason.message) for reason in known.reasons],
     )
 
 
-def timeline(known: Timeline, channels: Mapping[str, ChannelView]) -> models.Timeline:
+def timeline(
+    known: Timeline, deeds: Sequence[Deed], channels: Mapping[str, ChannelView], found: Whereabouts, *, mask: bool
+) -> models.Timeline:
     """Everything that is remembered of one order, but for what is in it."""
     return models.Timeline(
-        order=order(known.order, channels),
+        where=_where(found),
+        timeline=[_line(one) for one in told(known, deeds)],
+        order=order(known.order, channels, found),
         events=[event(one, known) for one in known.events],
-        attempts=[_attempt(one) for one in known.attempts],
+        attempts=[_attempt(one, mask=mask) for one in known.attempts],
     )
 
 
@@ -167,7 +180,8 @@ def held_group(known: HeldGroup, now: Instant) -> models.HeldGroup:
 
 def held(known: Order, channels: Mapping[str, ChannelView], now: Instant) -> models.HeldOrder:
     """One held order."""
-    return models.HeldOrder(**asdict(order(known, channels)), held_s=_age_s(known.held_since or known.since, now))
+    shown = order(known, channels, whereabouts_of(known, channels, now))
+    return models.HeldOrder(**asdict(shown), held_s=_age_s(known.held_since or known.since, now))
 
 
 def replay(known: Replay) -> models.Replay:
@@ -227,7 +241,31 @@ def _name_of(known: Order) -> dict[str, Any]:
     }
 
 
-def _attempt(made: Attempt) -> models.Attempt:
+def _where(found: Whereabouts) -> models.Where:
+    return models.Where(
+        place=found.place,
+        words=found.words,
+        since=instant.iso(found.since),
+        ahead=found.ahead,
+        expected_s=None if found.expected_s is None else round(found.expected_s, 1),
+        at_least=found.at_least,
+        at=_moment(found.at),
+    )
+
+
+def _line(told: Line) -> models.Line:
+    return models.Line(
+        at=instant.iso(told.at),
+        kind=told.kind,
+        number=told.number,
+        what=told.what,
+        revision=told.revision,
+        came_to=told.came_to,
+        words=told.words,
+    )
+
+
+def _attempt(made: Attempt, *, mask: bool) -> models.Attempt:
     return models.Attempt(
         revision=made.revision,
         started_at=instant.iso(made.started_at),
@@ -236,8 +274,14 @@ def _attempt(made: Attempt) -> models.Attempt:
         status=made.status,
         code=made.code,
         message=made.message,
-        excerpt=made.excerpt,
+        excerpt=_masked_excerpt(made.excerpt) if mask else made.excerpt,
     )
+
+
+def _masked_excerpt(excerpt: str) -> str:
+    """What is cut off is no JSON any more: then nothing of it is shown."""
+    found = masked_text(excerpt) if excerpt else ""
+    return found if isinstance(found, str) else msgspec.json.encode(found).decode()
 
 
 def _trouble(trouble: Trouble | None) -> models.Trouble | None:

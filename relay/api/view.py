@@ -10,6 +10,7 @@ from relay.core.delivery import HeadStarts
 from relay.core.instant import Instant
 from relay.core.outcome import Trouble
 from relay.core.preview import Previewer
+from relay.core.whereabouts import Road
 from relay.store import LostEvent, Receipt, Revived
 
 
@@ -29,6 +30,13 @@ class ChannelView:
     """Seconds until the next probe; ``None`` while the circuit is closed."""
     trouble: Trouble | None = None
     """What the latest attempts came to, if none of them got through."""
+
+    flights: Mapping[int, Instant] = field(default_factory=dict)
+    """When the request of each order began whose answer has yet to come, by the order's id."""
+
+    def road(self, order_id: int) -> Road:
+        """The channel as one of its orders meets it."""
+        return Road(self.condition, self.rate, self.trouble, self.flights.get(order_id))
 
     @property
     def latest_order_id(self) -> int | None:
@@ -50,8 +58,7 @@ class ChannelView:
         """When so many will be gone if nothing more arrives, seconds; unknown while nothing gets through."""
         if not orders:
             return 0.0
-        stands = self.state not in {"sending", "resting"}
-        if stands or (self.trouble is not None and self.trouble.outcome != "throttled"):
+        if Road(self.condition, self.rate, self.trouble).stands:
             return None
         return round(self.resting_s + orders / self.rate, 1)
 

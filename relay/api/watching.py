@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Mapping
 from itertools import islice
 
-import msgspec
 from aiohttp import web
 from msgspec import UNSET
 
@@ -17,9 +16,9 @@ from relay.api.looking import find_lost
 from relay.api.view import View
 from relay.clock import Clock
 from relay.core.events import Observer, PersonActed
-from relay.core.masking import MASK, masked
+from relay.core.masking import masked_text
 from relay.core.problem import Problem
-from relay.store import Deed, LostEvent, Store
+from relay.store import Deed, LostEvent, Store, Timeline
 
 _OFF_LOOP_BYTES = 100_000
 """A larger body is masked in a thread: it would hold up webhooks."""
@@ -53,14 +52,16 @@ class Watching:
 
     async def content(self, request: web.Request) -> web.Response:
         """What is in an order, masked: the webhook its sale is made of, or the one named, and the newest sale."""
-        return json(models.OrderContent(**await _all_masked(await self._order(request))))
+        return json(models.OrderContent(**await _all_masked(await self._order(request, await self._timeline(request)))))
 
     async def reveal(self, request: web.Request) -> web.Response:
         """The same with nothing masked, on record."""
         wanted = await asked.body(request, asked.Reasoned)
-        found = await self._order(request)
-        await self._record(wanted, f"order:{request.match_info['id']}")
-        return json(models.OrderContent(**{name: shown.content_of(body) for name, body in found.items()}))
+        timeline = await self._timeline(request)
+        found = await self._order(request, timeline)
+        await self._record(wanted, f"order:{timeline.order.id}")
+        contents = {name: shown.content_of(body) for name, body in found.items()}
+        return json(models.RevealedOrder(**contents, answers=[attempt.excerpt for attempt in timeline.attempts]))
 
     async def lost_content(self, request: web.Request) -> web.Response:
         """What is in an event from which no order could be read, masked."""
@@ -73,12 +74,15 @@ class Watching:
         await self._record(wanted, f"event:{lost.event.id}")
         return json(models.EventContent(body=shown.content_of(lost.body)))
 
-    async def _order(self, request: web.Request) -> dict[str, bytes | None]:
-        wanted = asked.query(request, asked.OfContent)
+    async def _timeline(self, request: web.Request) -> Timeline:
         order_id = asked.whole(request.match_info["id"])
         timeline = None if order_id is None else await self._store.timeline(order_id)
-        if timeline is None or order_id is None:
+        if timeline is None:
             raise Problem(404, "unknown-order", f"there is no order:{request.match_info['id'][:20]}")
+        return timeline
+
+    async def _order(self, request: web.Request, timeline: Timeline) -> dict[str, bytes | None]:
+        wanted, order_id = asked.query(request, asked.OfContent), timeline.order.id
         event_id = wanted.event or timeline.order.event_id
         if wanted.event and event_id not in {event.id for event in timeline.events}:
             raise Problem(404, "unknown-event", f"order:{order_id} has no event:{event_id}")
@@ -103,9 +107,4 @@ async def _all_masked(found: Mapping[str, bytes | None]) -> dict[str, object]:
 
 
 def _masked_body(body: bytes | None) -> object:
-    if body is None:
-        return None
-    try:
-        return masked(msgspec.json.decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return MASK
+    return None if body is None else masked_text(body)

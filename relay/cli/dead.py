@@ -23,7 +23,7 @@ from relay.cli.letters import (
     print_letters,
     query,
 )
-from relay.cli.named import REFERENCE_HELP, Letter, as_word, count, letters_named, words_of
+from relay.cli.named import REFERENCE_HELP, Letter, as_word, count, letters_named
 from relay.cli.replays import until_ended
 from relay.cli.terms import By, Command, ConfigFile, Group, Json, err, fail, out, say, who
 from relay.cli.timeline import print_content, print_event, print_reasons, print_timeline
@@ -117,19 +117,12 @@ def _print_event(found: dict[str, Any]) -> None:
 
 def _print_order(found: dict[str, Any], name: str) -> None:
     order = found["order"]
-    cause, attempts = order["cause"], found["attempts"]
+    cause = order["cause"]
     reasons = [reason for event in found["events"] for reason in event["reasons"]
                if event["revision"] == order["revision"]]  # fmt: skip
-    if reasons and cause:  # they are what the cause says, field by field
-        said = f": {cause['message']}"
-        events = [event | {"why": event["why"].removesuffix(said)} for event in found["events"]]
-        print_timeline(found | {"events": events})
-    else:
-        print_timeline(found)
-    if reasons:
+    print_timeline(found, advise=False)
+    if len(reasons) > 1:  # one by itself is what the cause says
         print_reasons(reasons)
-    elif not (attempts and cause and attempts[-1]["message"] == cause["message"]):
-        say(out, words_of(cause), before="cause: ", style="bold", hanging=2)
     for member in ("body", "sale"):
         print_content(member, found)
     if order["state"] == "discarded":

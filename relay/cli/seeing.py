@@ -8,7 +8,7 @@ import typer
 from relay.cli.asking import Desk, Url
 from relay.cli.named import REFERENCE_HELP, as_word, count, event_named, name_of, orders_named, words_of
 from relay.cli.terms import Command, ConfigFile, Json, out, plain, private_from, say
-from relay.cli.timeline import print_event, print_timeline
+from relay.cli.timeline import print_event, print_several, print_timeline
 from relay.cli.times import age, since
 from relay.cli.watching import Watch
 from relay.observe.pages import Page
@@ -76,21 +76,26 @@ def order(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Where is order 1001? Its timeline: every event, every attempt, and where it is now."""
+    """Where is order 1001, and why? One sentence first; then everything that happened to it."""
     reference = reference.strip()
     if not reference:
         raise typer.BadParameter("say which order: '#1001', or 1001", param_hint="REFERENCE")
     desk = Desk(config, url)
     event_id = event_named(desk, reference)
     if event_id is not None:
-        timelines = [desk.ask(f"/api/dead-letters/events/{event_id}", "event")]
-    else:
-        timelines = [desk.ask(f"/api/orders/{known['id']}", "events") for known in orders_named(desk, reference)]
-    if as_json:
-        print(json.dumps(timelines, indent=2))
+        found = desk.ask(f"/api/dead-letters/events/{event_id}", "event")
+        if as_json:
+            print(json.dumps([found], indent=2))
+        else:
+            print_event(found)
         return
-    for timeline in timelines:
-        (print_timeline if event_id is None else print_event)(timeline)
+    orders = orders_named(desk, reference)
+    if as_json:
+        print(json.dumps([desk.ask(f"/api/orders/{known['id']}", "timeline") for known in orders], indent=2))
+    elif len(orders) == 1:
+        print_timeline(desk.ask(f"/api/orders/{orders[0]['id']}", "timeline"))
+    else:
+        print_several(orders, reference)
 
 
 # -- status ------------------------------------------------------------------------------------------------------------

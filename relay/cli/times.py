@@ -23,11 +23,7 @@ def since(moment: str, now: str) -> str:
 
 def age(seconds: float) -> str:
     """In the unit that fits, whole seconds at the least."""
-    if 0 < seconds < 1:
-        return "under 1 s"
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+    return instant.lasting(seconds)
 
 
 def moment_of(text: str, now: Instant) -> str | None:

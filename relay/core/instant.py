@@ -49,3 +49,18 @@ def after(instant: Instant, seconds: float) -> Instant:
 def seconds_between(earlier: Instant, later: Instant) -> float:
     """Seconds from one instant to the other; negative when they are the other way round."""
     return (later - earlier) / SECOND
+
+
+def lasting(seconds: float) -> str:
+    """How long that is, in the unit that fits: ``under 1 s``, ``45 s``, ``12 min``, ``1.5 h``."""
+    if 0 < seconds < 1:
+        return "under 1 s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def spoken(instant: Instant, today: Instant) -> str:
+    """``19:22:06 UTC``, with its day if that is not the day of ``today``."""
+    text = iso(instant)
+    return f"{text[11:19]} UTC" if text[:10] == iso(today)[:10] else f"{text[:10]} {text[11:19]} UTC"

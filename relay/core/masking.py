@@ -6,6 +6,8 @@ quantities, money, states, moments and what describes the goods. Any other value
 
 import re
 
+import msgspec
+
 MASK = "•••"
 _DEPTH_MAX = 40
 _PLAIN = frozenset({
@@ -37,6 +39,14 @@ _PERSONAL_PATHS = frozenset({"noteattributes", "properties", "metadata", "metafi
 def masked(content: object) -> object:
     """JSON content with the same shape, every value masked that may be personal data."""
     return _masked(content, "", 0, free=False)
+
+
+def masked_text(text: str | bytes) -> object:
+    """The same of what may be JSON; one dot for anything else, because nothing is known of what is in it."""
+    try:
+        return masked(msgspec.json.decode(text))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return MASK
 
 
 def _masked(content: object, name: str, depth: int, *, free: bool) -> object:

@@ -6,7 +6,7 @@ checkout that arrives a moment later.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
 
@@ -108,6 +108,7 @@ class Dispatcher:
         self._slept = asyncio.Event()
         self._wakes_at: Instant | None = None
         self._sending: set[asyncio.Task[None]] = set()
+        self._flights: dict[int, Instant] = {}
 
     # -- what it is ------------------------------------------------------------------------------------------------
 
@@ -130,6 +131,11 @@ class Dispatcher:
     def in_flight(self) -> int:
         """Deliveries that are out of the window and not settled yet."""
         return len(self._sending)
+
+    @property
+    def flights(self) -> Mapping[int, Instant]:
+        """When the request of each order began that is out, by the order's id."""
+        return dict(self._flights)
 
     @property
     def trouble(self) -> Trouble | None:
@@ -304,6 +310,8 @@ class Dispatcher:
                 self._backlog.offer(head)
             await self._wait_for_store("taking a delivery", error)
         finally:
+            if head is not None:
+                self._flights.pop(head.order_id, None)
             chosen()
             self._governor.unchosen(probe)
 
@@ -342,7 +350,7 @@ class Dispatcher:
             await self._put_back(taken)
             return True
         chosen()
-        started_at = self._clock.now()
+        self._flights[taken.order.id] = started_at = self._clock.now()
         try:
             done = await request.send(self._leaving(), trail.attempt)
         except BaseException:

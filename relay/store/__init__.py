@@ -493,6 +493,11 @@ class Store(Protocol):
         """The most urgent of what waits for the channel, in order of urgency."""
         ...
 
+    async def ahead_of(self, place: Waiting, channel: str, limit: int) -> int:
+        """How many deliveries that wait for the channel, and are not in flight, are more urgent than this place;
+        counted up to ``limit``."""
+        ...
+
     async def wake(self, channel: str, now: Instant, limit: int, *, beyond: Instant | None = None) -> Sequence[Waiting]:
         """Let sleeping deliveries wait whose time has come, the longest due first.
 

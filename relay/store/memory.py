@@ -229,12 +229,10 @@ class MemoryStore:
         return self._taken(order) if order.event_id in self._bodies else None
 
     async def head(self, channel: str, limit: int) -> Sequence[Waiting]:
-        waiting = (
-            Waiting(order.urgency, order.id)
-            for order in self._orders.values()
-            if order.channel == channel and order.state is State.WAITING and order.lease is None
-        )
-        return nsmallest(limit, waiting)
+        return nsmallest(limit, self._waiting(channel))
+
+    async def ahead_of(self, place: Waiting, channel: str, limit: int) -> int:
+        return min(limit, sum(waiting < place for waiting in self._waiting(channel)))
 
     async def sleepers_due(self, channel: str) -> tuple[Instant, Instant] | None:
         due = [order.due_at for order in self._sleeping(channel)]
@@ -374,6 +372,13 @@ class MemoryStore:
         return None
 
     # -- how -------------------------------------------------------------------------------------------------------
+
+    def _waiting(self, channel: str) -> Iterable[Waiting]:
+        return (
+            Waiting(order.urgency, order.id)
+            for order in self._orders.values()
+            if order.channel == channel and order.state is State.WAITING and order.lease is None
+        )
 
     def _sleeping(self, channel: str) -> list[Order]:
         return [o for o in self._orders.values() if o.state is State.SLEEPING and o.channel == channel]

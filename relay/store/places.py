@@ -1,27 +1,47 @@
-"""Where an accepted event ended, or is: exactly one visible place each, derived from what the store remembers."""
+"""What became of each event of an order, and everything that happened to it as one list in the order of time.
 
-from collections.abc import Iterable
+Where the order itself is says :mod:`relay.core.whereabouts`.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from relay.core import instant
 from relay.core.delivery import State
-from relay.core.order import Disposition, Order, is_cancelling, is_fetching
-from relay.store import Event, Timeline
-
-SENDING = "sending"
-"""How a channel is that keeps no order waiting."""
+from relay.core.instant import Instant
+from relay.core.order import Disposition
+from relay.store import Attempt, Deed, Event, Timeline
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one event is."""
+    """Where one event is: every event is in exactly one visible place."""
 
     name: str
     """``delivered``, ``superseded``, ``waiting``, ``in flight``, ``sleeping``, ``held``, ``dead``, ``discarded``, or
     the disposition of an event that goes nowhere: ``duplicate``, ``stale``, ``unchanged``, ``ignored``,
     ``quarantined``, ``discarded``."""
     words: str
-    """The same for a person."""
+    """What it did to its order, and what came of that, for a person."""
+    superseded_by: int | None = None
+    """The event whose revision took its place; ``None`` too where that is forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that happened to an order, for a person who reads from top to bottom."""
+
+    at: Instant
+    kind: Literal["event", "attempt", "deed"]
+    number: int
+    """The event's id; of attempts, and of deeds, the how manieth of those that are shown."""
+    what: str
+    """The event's topic; ``attempt``; what a person did."""
+    revision: int | None
+    came_to: str
+    """Where the event is; the attempt's outcome and status; who did it."""
+    words: str
 
 
 def of_event(event: Event, timeline: Timeline | None) -> Place:
@@ -31,68 +51,72 @@ def of_event(event: Event, timeline: Timeline | None) -> Place:
         return Place("duplicate", f"the same webhook as event {event.duplicate_of}")
     if timeline is None or event.revision is None or event.disposition is Disposition.UNCHANGED:
         return Place(event.disposition.value, reasons or _WORDS.get(event.disposition, ""))
+    return _of_revision(event, event.revision, timeline)
+
+
+def told(timeline: Timeline, deeds: Sequence[Deed]) -> list[Line]:
+    """Everything that is remembered of an order, oldest first. ``deeds``: what persons did about it, newest first."""
+    lines = [_of_event(event, timeline) for event in timeline.events]
+    lines += [_of_deed(number, deed) for number, deed in enumerate(reversed(deeds), 1)]
+    lines += [_of_attempt(number, made) for number, made in enumerate(timeline.attempts, 1)]
+    released_at = timeline.order.released_at
+    if released_at is not None and all(deed.at != released_at for deed in deeds):
+        lines.append(_released_with_others(released_at, len(deeds) + 1))
+    return sorted(lines, key=lambda line: line.at)
+
+
+def _of_revision(event: Event, revision: int, timeline: Timeline) -> Place:
+    became = f"became revision {revision}"
+    if event.disposition is Disposition.MERGED and revision > 1:
+        became += f" in place of revision {revision - 1}"
+    sent = [made for made in timeline.attempts if made.revision == revision and made.outcome == "sent"]
+    if sent:
+        at = instant.after(sent[-1].started_at, sent[-1].duration_s)
+        return Place("delivered", f"{became}; Jetti took it at {instant.spoken(at, event.received_at)}")
     order = timeline.order
-    if event.revision in _sent(timeline):
-        return Place("delivered", f"Jetti took revision {event.revision}")
     in_flight = None if order.lease is None else order.lease.revision
-    if event.revision < order.revision and event.revision != in_flight:
-        return Place("superseded", f"revision {event.revision} was superseded by revision {event.revision + 1}")
-    if in_flight in (None, event.revision):
-        return of_order(order)
-    return Place("waiting", f"goes on after revision {in_flight}, which is in flight")
+    if revision < order.revision and revision != in_flight:
+        return _superseded(event, revision + 1, became, timeline)
+    if in_flight == revision:
+        return Place("in flight", f"{became}, which is in flight")
+    if in_flight is not None:
+        return Place("waiting", f"{became}, the newest; goes on after revision {in_flight}, which is in flight")
+    place = "delivered" if order.state is State.SENT else order.state.value
+    return Place(place, f"{became}, the newest")
 
 
-def of_order(order: Order, channel_state: str | None = SENDING) -> Place:
-    """Where an order's newest revision is, and why it is there.
-
-    ``channel_state``: how its channel is, as far as it keeps an order waiting; ``None``: there is no such channel.
-    """
-    if order.lease is not None:
-        return Place("in flight", f"revision {order.lease.revision} is being {_doing(order.lease.channel)}")
-    cause = "" if order.cause is None else f"{order.cause.code}: {order.cause.message}"
-    if order.state is State.DISCARDED and order.cause is not None:
-        cause = order.cause.message  # by whom, and why
-    match order.state:
-        case State.SENT:
-            cancelled = ", and has cancelled it" if is_cancelling(order.channel) else ""
-            return Place("delivered", f"Jetti has revision {order.delivered_revision}{cancelled}")
-        case State.WAITING:
-            last = f"; last: {cause}" if cause else ""
-            words = f"{_to_be(order.channel)}due since {instant.iso(order.due_at)} in lane {order.lane}{last}"
-            return Place("waiting", words + _kept_by(order.channel, channel_state))
-        case State.SLEEPING:
-            last = f"; last: {cause}" if cause else ""
-            words = f"{_to_be(order.channel)}attempt {order.attempts + 1} at {instant.iso(order.due_at)}{last}"
-            return Place("sleeping", words + _kept_by(order.channel, channel_state))
-        case State.DEAD:
-            return Place("dead", f"needs a person: {cause}")
-        case State.HELD | State.DISCARDED | State.IGNORED:
-            return Place(order.state.value, cause)
+def _superseded(event: Event, revision: int, became: str, timeline: Timeline) -> Place:
+    """By the revision that came next."""
+    said = f"{became}; superseded by revision {revision}"
+    by = next((other for other in timeline.events if other.revision == revision), None)
+    if by is None:
+        return Place("superseded", said)
+    at = instant.spoken(by.received_at, event.received_at)
+    return Place("superseded", f"{said} of event {by.id} at {at}", by.id)
 
 
-def _doing(channel: str) -> str:
-    """What a channel does with an order."""
-    return "fetched" if is_fetching(channel) else "cancelled" if is_cancelling(channel) else "sent"
-
-
-def _to_be(channel: str) -> str:
-    """What an order waits for, where that is not to be sent."""
-    return f"to be {_doing(channel)}, " if is_fetching(channel) or is_cancelling(channel) else ""
-
-
-def _kept_by(channel: str, state: str | None) -> str:
-    """What its channel has to do with an order's waiting."""
-    if state == SENDING:
-        return ""
-    return f"; channel {channel} {'is not configured' if state is None else _CHANNEL.get(state, f'is {state}')}"
-
-
-_CHANNEL = {"open": "is not sent to, its circuit is open", "resting": "rests after a throttle"}
 _WORDS = {
     Disposition.STALE: "older than what was accepted before it: kept, never sent",
     Disposition.UNCHANGED: "changes nothing that Jetti sees: kept, not sent",
 }
 
 
-def _sent(timeline: Timeline) -> Iterable[int]:
-    return {attempt.revision for attempt in timeline.attempts if attempt.outcome == "sent"}
+def _of_event(event: Event, timeline: Timeline) -> Line:
+    place = of_event(event, timeline)
+    return Line(event.received_at, "event", event.id, event.topic, event.revision, place.name, place.words)
+
+
+def _of_attempt(number: int, made: Attempt) -> Line:
+    came_to = made.outcome if made.status is None else f"{made.outcome} {made.status}"
+    code = "" if made.status is not None and made.code == f"http_{made.status}" else made.code
+    words = ": ".join(part for part in (code, made.message) if part)
+    return Line(made.started_at, "attempt", number, "attempt", made.revision, came_to, words)
+
+
+def _of_deed(number: int, deed: Deed) -> Line:
+    return Line(deed.at, "deed", number, deed.what, None, deed.by, deed.why)
+
+
+def _released_with_others(at: Instant, number: int) -> Line:
+    """By a deed that names so many orders that it is found by none of them."""
+    return Line(at, "deed", number, "release", None, "a person", "together with others: the audit has by whom, and why")

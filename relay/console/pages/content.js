@@ -9,7 +9,7 @@ const NAMES = { body: "Webhook", sale: "Sale" };
 /** The contents below `path` (`orders/17`); `query` narrows them. Draws itself again by `draw`. */
 export class Content {
   constructor(path, draw, tell, query = "") {
-    Object.assign(this, { path, draw, tell, query, found: null, plain: false });
+    Object.assign(this, { path, draw, tell, query, found: null, answers: [], plain: false });
   }
 
   async ask() {
@@ -25,13 +25,14 @@ export class Content {
       act: (who) => post(`${this.path}/reveal${this.query}`, who),
     });
     if (found === null) return;
-    [this.found, this.plain] = [found, true];
+    const { answers = [], ...contents } = found;
+    [this.found, this.answers, this.plain] = [contents, answers, true];
     this.tell("Personal data is shown.");
     this.draw();
   }
 
   async hide() {
-    this.plain = false;
+    [this.answers, this.plain] = [[], false];
     await this.ask();
     this.draw();
   }

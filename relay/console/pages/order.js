@@ -17,46 +17,54 @@ export function order({ id, tell, draw, load }) {
   let preview = null;
 
   async function ask() {
-    found = await get(path);
+    found = await get(`${path}?masked=true`);
     const now = `${found.order.revision} ${found.attempts.length}`;
     if (now !== seen) await content.ask();
     seen = now;
   }
 
-  /** Events and attempts in one line of time. */
-  function timeline() {
-    const events = found.events.map((event) => ({ at: event.received_at, item: eventItem(event) }));
-    const attempts = found.attempts.map((attempt) => ({ at: attempt.started_at, item: attemptItem(attempt) }));
-    return [...events, ...attempts].sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0)).map(({ item }) => item);
-  }
+  const ITEMS = { event: eventItem, attempt: attemptItem, deed: deedItem };
 
   async function open(event) {
-    if (opened.has(event.event)) opened.delete(event.event);
+    if (opened.has(event)) opened.delete(event);
     else {
-      const raw = new Content(path, draw, tell, `?event=${event.event}`);
-      opened.set(event.event, raw);
+      const raw = new Content(path, draw, tell, `?event=${event}`);
+      opened.set(event, raw);
       await raw.ask();
       delete raw.found.sale;
     }
     draw();
   }
 
-  const eventItem = (event) => html`<li class="event">
-    <p><span class="what">Webhook</span> ${moment(event.received_at)} <strong>${event.topic}</strong> ${badge(event.disposition)}
-      ${event.revision === null ? nothing : html`<span class="muted">revision ${event.revision}</span>`}</p>
-    <p>${event.why}</p>
-    ${event.reasons.map((reason) => html`<p class="standing"><code>${reason.pointer}</code> ${reason.detail}</p>`)}
-    <button type="button" class="plain" aria-expanded=${opened.has(event.event) ? "true" : "false"} @click=${() => open(event)}>Webhook ${event.event}</button>
-    ${opened.get(event.event)?.view() ?? nothing}
-  </li>`;
+  const revision = (line) => (line.revision === null ? nothing : html`<span class="muted">revision ${line.revision}</span>`);
 
-  const attemptItem = (attempt) => html`<li class="attempt">
-    <p><span class="what">Attempt</span> ${moment(attempt.started_at)} ${badge(attempt.outcome)}
-      ${attempt.status === null ? nothing : html`<strong>${attempt.status}</strong>`}
-      <span class="muted">revision ${attempt.revision}, ${duration(attempt.duration_s)}</span></p>
-    ${attempt.code || attempt.message ? html`<p class="standing">${attempt.code ? html`<code>${attempt.code}</code> ` : nothing}${attempt.message}</p>` : nothing}
-    ${content.plain && attempt.excerpt ? html`<pre tabindex="0" aria-label="What was answered">${attempt.excerpt}</pre>` : nothing}
-  </li>`;
+  function eventItem(line) {
+    const event = found.events.find((one) => one.event === line.number);
+    return html`<li class="event">
+      <p><span class="what">Webhook</span> ${moment(line.at)} <strong>${line.what}</strong> ${badge(line.came_to)} ${revision(line)}</p>
+      <p>${line.words}</p>
+      ${event.reasons.map((reason) => html`<p class="standing"><code>${reason.pointer}</code> ${reason.detail}</p>`)}
+      <button type="button" class="plain" aria-expanded=${opened.has(line.number) ? "true" : "false"} @click=${() => open(line.number)}>Webhook ${line.number}</button>
+      ${opened.get(line.number)?.view() ?? nothing}
+    </li>`;
+  }
+
+  function attemptItem(line) {
+    const attempt = found.attempts[line.number - 1];
+    const excerpt = (content.plain && content.answers[line.number - 1]) || attempt.excerpt;
+    return html`<li class="attempt">
+      <p><span class="what">Attempt</span> ${moment(line.at)} ${badge(attempt.outcome)}
+        ${attempt.status === null ? nothing : html`<strong>${attempt.status}</strong>`} ${revision(line)}
+        <span class="muted">${duration(attempt.duration_s)}</span></p>
+      ${line.words ? html`<p class="standing">${line.words}</p>` : nothing}
+      ${excerpt ? html`<details><summary>What was answered${content.plain ? nothing : html` <span class="muted">(masked)</span>`}</summary>
+        <pre tabindex="0" aria-label="What was answered">${excerpt}</pre></details>` : nothing}
+    </li>`;
+  }
+
+  function deedItem(line) {
+    return html`<li class="deed"><p><span class="what">By hand</span> ${moment(line.at)} ${badge(line.what)} by ${line.came_to}</p><p>${line.words}</p></li>`;
+  }
 
   async function tryMapping() {
     try {
@@ -79,8 +87,7 @@ export function order({ id, tell, draw, load }) {
     return html`
       <p><a href="#/orders">Orders</a></p>
       <h1 tabindex="-1">${one.reference ?? one.external_id} ${badge(one.state)}</h1>
-      <p class="place" id="place">${one.why}</p>
-      ${one.cause ? html`<p class="standing"><code>${one.cause.code}</code> ${one.cause.message}</p>` : nothing}
+      <p class="place" id="place">${found.where.words}</p>
       <dl class="figures small">
         ${fact("Storefront", one.storefront)}${fact("External id", one.external_id)}${fact("Channel", html`${one.channel} ${one.channel_state ? badge(one.channel_state) : nothing}`)}
         ${fact("Lane", one.lane)}${fact("Revision", `${one.revision}, delivered ${one.delivered_revision}`)}${fact("Attempts", one.attempts)}
@@ -93,7 +100,7 @@ export function order({ id, tell, draw, load }) {
         <button type="button" class="primary" @click=${() => act(releaseOne)}>Release …</button>
         <button type="button" class="danger" @click=${() => act(discardHeld)}>Discard …</button></div>` : nothing}
       <h2>Timeline</h2>
-      <ol class="timeline" id="timeline">${timeline()}</ol>
+      <ol class="timeline" id="timeline">${found.timeline.map((line) => ITEMS[line.kind](line))}</ol>
       <h2>As it is mapped now</h2>
       <div class="buttons"><button type="button" @click=${tryMapping}>Try the mapping</button></div>
       <div role="status" id="preview">${preview ?? nothing}</div>

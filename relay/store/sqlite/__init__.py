@@ -238,6 +238,10 @@ class SqliteStore:
         # one that ends here.
         return await self._read(lambda reader: reading.head(reader, channel, limit, frozenset(self._writing.leases)))
 
+    async def ahead_of(self, place: Waiting, channel: str, limit: int) -> int:
+        leased = frozenset(self._writing.leases)
+        return await self._read(lambda reader: reading.ahead_of(reader, place, channel, limit, leased))
+
     async def sleepers_due(self, channel: str) -> tuple[Instant, Instant] | None:
         return await self._read(lambda reader: reading.sleepers_due(reader, channel))
 

@@ -41,6 +41,7 @@ from relay.store.sqlite.rows import (
     Row,
     event_of,
     headers_of,
+    marks,
     reasons_of,
     replay_of,
     unpacked,
@@ -52,6 +53,8 @@ AsOrder = Callable[[Row], Order]
 
 _HEAD = """SELECT urgency, id FROM orders WHERE state = 'waiting' AND channel = ? AND lane = ?
            ORDER BY urgency, id LIMIT ?"""
+_AHEAD = """SELECT count(*) FROM (SELECT 1 FROM orders INDEXED BY orders_backlog
+            WHERE state = 'waiting' AND channel = ? AND lane = ? AND (urgency, id) < (?, ?) LIMIT ?)"""
 _OLDEST_DUE = """SELECT due_at FROM orders WHERE state = 'waiting' AND channel = ? AND lane = ?
                  ORDER BY urgency, id LIMIT 1"""
 _SLEEPERS_DUE = """SELECT (SELECT min(due_at) FROM orders WHERE state = 'sleeping' AND channel = :channel),
@@ -96,6 +99,18 @@ def head(reader: Reader, channel: str, limit: int, leased: frozenset[int]) -> Se
     more = limit + len(leased)
     lanes = [map(waiting_of, reader.execute(_HEAD, (channel, lane, more)).fetchall()) for lane in Lane]
     return list(islice((waiting for waiting in merge(*lanes) if waiting.order_id not in leased), limit))
+
+
+def ahead_of(reader: Reader, place: Waiting, channel: str, limit: int, leased: frozenset[int]) -> int:
+    # What is leased still waits in the table: count as many more, and take off those that are among them.
+    among = f"""SELECT count(*) FROM orders WHERE id IN ({marks(list(leased))})
+                AND state = 'waiting' AND channel = ? AND (urgency, id) < (?, ?)"""  # noqa: S608
+    (in_flight,) = reader.execute(among, (*leased, channel, place.urgency, place.order_id)).fetchone()
+    ahead, most = 0, limit + in_flight
+    for lane in Lane:
+        asked = (channel, lane, place.urgency, place.order_id, most - ahead)
+        ahead += reader.execute(_AHEAD, asked).fetchone()[0]
+    return int(ahead - in_flight)
 
 
 def sleepers_due(reader: Reader, channel: str) -> tuple[Instant, Instant] | None:
