@@ -203,7 +203,7 @@ async def test_an_order_is_found_as_one_types_and_shows_nobodys_data_until_someb
         await expect(page.locator("#timeline")).to_contain_text("orders/create")
         await expect(page.locator("#timeline .attempt")).to_contain_text("200")
         await page.get_by_role("button", name="Webhook 1").click()
-        await expect(page.locator("#timeline pre")).to_contain_text('"id": 1001')
+        await expect(page.locator("#timeline .event pre")).to_contain_text('"id": 1001')
         await page.get_by_role("button", name="Try the mapping").click()
         await expect(page.locator("#preview")).to_contain_text("it can be sent")
         for summary in await page.locator("summary").all():

@@ -440,7 +440,7 @@ def test_the_tutorial_does_what_it_says(place: tuple[Place, ExitStack]) -> None:
     assert {path.name for path in here.folder.iterdir()} == {"build", "tests"}, "its files have a folder of their own"
     (answer,) = [block.text for block in blocks(TUTORIAL) if block.language == "json"]
     says = (
-        answer, "delivered", "Jetti has revision 1", '"status":"duplicate"', '"duplicate_of":1',
+        answer, "Delivered at ", "Jetti has revision 1", '"status":"duplicate"', '"duplicate_of":1',
         '"status":"queued"', '"revision":2', '"status":"stale"', "order-relay 0.1.0", "ready",
         '"requests":2', '"sales":1',
         "throttled 429", "throttled 429", "sent 200",
