@@ -426,6 +426,28 @@ def test_a_pause_holds_back_what_was_chosen_before_it() -> None:
     simulate(run())
 
 
+def test_a_pause_holds_back_the_further_requests_of_an_attempt() -> None:
+    class Paged(Bench):
+        async def send(self, sale: bytes, leave: Callable[[], Awaitable[None]]) -> Result:
+            await super().send(sale, leave)
+            await self.clock.sleep(2.0)
+            return await super().send(sale, leave)
+
+    async def run() -> None:
+        async with Paged() as bench:
+            await bench.order("1")
+            assert await bench.after(1.0) == ["1"]
+            await bench.dispatcher.pause("ada", "stock is being counted")
+            assert await bench.after(60.0) == ["1"]
+            (order,) = await bench.store.find("1")
+            assert (order.state, order.lease, order.attempts) == (State.WAITING, None, 0)
+            await bench.dispatcher.resume("ada", "")
+            assert await bench.after(60.0) == ["1", "1", "1"], "it begins anew"
+            assert await bench.state("1") is State.SENT
+
+    simulate(run())
+
+
 def test_what_cannot_be_mapped_is_a_dead_letter_and_uses_no_permit() -> None:
     async def run() -> None:
         async with Bench() as bench:

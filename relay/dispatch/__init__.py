@@ -67,6 +67,10 @@ class _Trail:
 _NO_TRAIL = _Trail()
 
 
+class _Withdrawn(Exception):
+    """The channel was paused between two requests of one attempt: what follows is not sent."""
+
+
 class Dispatcher:
     """Runs one errand with the orders of one channel's backlog."""
 
@@ -353,6 +357,9 @@ class Dispatcher:
         self._flights[taken.order.id] = started_at = self._clock.now()
         try:
             done = await request.send(self._leaving(), trail.attempt)
+        except _Withdrawn:
+            await self._put_back(taken)
+            return True
         except BaseException:
             await self._hand_back(taken, request, started_at)
             raise
@@ -381,7 +388,7 @@ class Dispatcher:
 
     def _leaving(self) -> Leave:
         """The last gate, for each request of an attempt. The permit of the first was waited for before its order was
-        chosen; those that follow it wait here, also while the channel rests."""
+        chosen; those that follow it wait here, also while the channel rests, and are not sent once it is paused."""
         follows = False
 
         async def leave() -> None:
@@ -393,6 +400,8 @@ class Dispatcher:
             while self._governor.resting_s > 0:  # a throttle came while it waited for its turn
                 await self._rest()
                 await self._permits.take(self._governor.share)
+            if follows and self._governor.condition.pause is not None:
+                raise _Withdrawn
             follows = True
 
         return leave
