@@ -466,9 +466,11 @@ async def test_an_old_orders_update_stays_one_after_a_refusal(store: Store) -> N
 FETCHING = "fetch:shop"
 
 
-async def announce(store: Store, *, received_at: Instant = NOW, fetch_after_s: float = 2.0) -> Receipt:
+async def announce(
+    store: Store, *, received_at: Instant = NOW, fetch_after_s: float = 2.0, key: str | None = None
+) -> Receipt:
     """A webhook that only names the order comes in."""
-    hook = Fetch("1001", None, next(_hooks), "orders/changed")
+    hook = Fetch("1001", None, key or next(_hooks), "orders/changed")
     announced = arrival(hook, channel=FETCHING, received_at=received_at, body=b"hook")
     return await store.accept(replace(announced, fetch_after_s=fetch_after_s))
 
@@ -602,6 +604,41 @@ async def test_an_order_of_which_webhooks_come_in_all_the_time_is_fetched_all_th
     for second in range(1, 20):
         await announce(store, received_at=at(second))
     assert (await order_of(store, first)).due_at == at(10)
+
+
+async def test_what_looks_like_a_webhook_after_which_the_order_may_be_read_early_announces_it_again(
+    store: Store,
+) -> None:
+    """Two changes of one second have webhooks that look the same; a reading between them has one of the changes."""
+    first = await announce(store)
+    for second in range(1, 9):
+        await announce(store, received_at=at(second))
+    same = [announce(store, received_at=at(9), key="ninth second") for _ in range(2)]
+    assert [receipt.disposition for receipt in await asyncio.gather(*same)] == [Disposition.MERGED] * 2
+    await fetch(store, first, upsert(version=9), now=at(10))
+    again = await announce(store, received_at=at(11), key="ninth second")
+    order = await order_of(store, first)
+    assert (again.disposition, order.channel, order.due_at) == (Disposition.MERGED, FETCHING, at(13))
+    once_more = await announce(store, received_at=at(12), key="ninth second")
+    assert (once_more.disposition, once_more.duplicate_of) == (Disposition.DUPLICATE, again.event_id), (
+        "it is read later"
+    )
+    assert (await order_of(store, first)).due_at == at(13)
+
+
+async def test_a_webhook_of_an_order_that_is_about_to_be_fetched_again_after_a_failure_may_come_again(
+    store: Store,
+) -> None:
+    first = await announce(store, key="once")
+    due_at = at(3)
+    for _ in range(6):
+        settled = await settle(store, await begin_fetch(store, first, due_at), FAILED, now=due_at)
+        due_at = settled.order.due_at
+    soon = due_at - 1
+    assert (await announce(store, received_at=soon, key="soon")).disposition is Disposition.MERGED
+    assert (await order_of(store, first)).due_at == due_at, "it is not put off"
+    assert (await announce(store, received_at=soon, key="soon")).disposition is Disposition.MERGED
+    assert (await announce(store, received_at=soon, key="once")).disposition is Disposition.DUPLICATE
 
 
 async def test_a_webhook_of_an_order_that_is_due_to_be_fetched_lets_it_sleep_once_more(store: Store) -> None:
@@ -2346,7 +2383,7 @@ class Webhook:
     revision: int | None
     received: Instant
     key: str | None
-    """``None`` for a duplicate: the key is the earlier event's."""
+    """``None`` for a duplicate: the key is the earlier event's; and where the same key may announce something newer."""
 
     @property
     def lost(self) -> bool:
@@ -2640,14 +2677,21 @@ class Stores(RuleBasedStateMachine):
         assert receipt.event_id not in self.events_ever, "an id is given once"
         self.events_ever.add(receipt.event_id)
         assert receipt.duplicate_of == (earlier if disposition == "duplicate" else None)
-        self.model.seen.setdefault(about.dedupe_key, receipt.event_id)
+        key = None if disposition == "duplicate" or self.is_early(name, kind) else about.dedupe_key
+        if key is not None:
+            self.model.seen[key] = receipt.event_id
         if disposition == "duplicate":
             name = name if name in self.model.orders else None
         else:
             self.model.bodies.add(receipt.event_id)
-        key = None if disposition == "duplicate" else about.dedupe_key
         self.model.events[receipt.event_id] = Webhook(name, disposition, revision, self.now, key)
         self.is_about(name, receipt, waits)
+
+    def is_early(self, name: str | None, kind: str) -> bool:
+        """The order may be read before the second of the webhook that has just announced it is over."""
+        return (
+            name is not None and kind == "fetch" and self.model.orders[name].due < self.now + FETCH_AFTER_S * 1_000_000
+        )
 
     def is_about(self, name: str | None, receipt: Receipt, waits: bool) -> None:
         if name is None:

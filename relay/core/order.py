@@ -488,6 +488,17 @@ def _announced(order: Order, arrival: Arrival) -> Accepted:
     return Accepted(merged, Disposition.MERGED, merged.revision)
 
 
+def may_be_read_early(order: Order, arrival: Arrival) -> bool:
+    """Whether an order that was just announced may be read before it has waited for as long as it should.
+
+    A change that such a reading misses, in the second of the webhook, is announced by what looks like that webhook: so
+    the webhook that comes next must not be called a duplicate of this one.
+    """
+    return isinstance(arrival.identified, Fetch) and order.due_at < instant.after(
+        arrival.received_at, arrival.fetch_after_s
+    )
+
+
 def _delivery_under_way(order: Order) -> bool:
     """Whether a state of it waits to be delivered. Of one that waits to be cancelled, every state is."""
     return order.state in (State.WAITING, State.SLEEPING) and not is_cancelling(order.channel)

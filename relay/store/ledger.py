@@ -89,7 +89,8 @@ class Kept:
 
     event: Event
     digest: bytes | None
-    """``None`` for a duplicate, whose key belongs to the earlier event, and for what was fetched."""
+    """``None`` for a duplicate, whose key belongs to the earlier event, for what was fetched, and for a webhook after
+    which its order may be read too early: see :func:`relay.core.order.may_be_read_early`."""
     body: bytes | None
     """``None`` for a duplicate: the earlier event has it."""
     headers: Mapping[str, str] | None = None
@@ -170,8 +171,8 @@ class Ledger:
             duplicate = _event(event_id, arrival, Disposition.DUPLICATE, order, duplicate_of=earlier)
             self.events.append(Kept(duplicate, None, None))
             return Receipt(event_id, Disposition.DUPLICATE, duplicate.order_id, duplicate_of=earlier)
-        self._loaded.seen[digest] = event_id
         self._bodies.add(event_id)
+        claims = True
         match arrival.identified:
             case Ignore(reason):
                 event = _event(event_id, arrival, Disposition.IGNORED, None, reasons=(Reason("", reason),))
@@ -181,8 +182,11 @@ class Ledger:
                 receipt = Receipt(event_id, Disposition.QUARANTINED)
             case about:
                 event, receipt = self._about_an_order(event_id, arrival, about, order)
+                claims = not rules.may_be_read_early(self._orders[event.order_id or 0], arrival)
+        if claims:
+            self._loaded.seen[digest] = event_id
         headers = arrival.headers if is_lost(event) else None
-        self.events.append(Kept(event, digest, arrival.body, headers))
+        self.events.append(Kept(event, digest if claims else None, arrival.body, headers))
         return receipt
 
     def lease(self, order_id: int, channel: str) -> Order | None:

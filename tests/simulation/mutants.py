@@ -261,6 +261,10 @@ def _announces_at_once(order: Order, arrival: Arrival) -> Accepted:
     return _announced(order, replace(arrival, fetch_after_s=0.0))
 
 
+def _never_early(order: Order, arrival: Arrival) -> bool:
+    return False
+
+
 def _calls_nothing_off(order: Order, after: Delivery, **more: Any) -> Order:
     return _settled(order, after, **{**more, "cancel_after_s": None})
 
@@ -333,6 +337,9 @@ MUTANTS = (
            patches=((versions, "is_older", _never_older),), thin=True, seed=121),
     Mutant("announced orders are read at once", ("read_only_when_the_second_is_over", "one_fetch_for_a_burst"),
            patches=((order_rules, "_announced", _announces_at_once),), thin=True),
+    Mutant("what looks like a webhook after which an order was read early is a duplicate",
+           ("newest_of_the_storefront_arrives",), patches=((order_rules, "may_be_read_early", _never_early),),
+           thin=True, seed=860191),
     Mutant("a cancelled order is not called off", ("cancelled_once",),
            patches=((order_rules, "settled", _calls_nothing_off),), thin=True),
     Mutant("a sale is called off without looking", ("cancelled_once",),

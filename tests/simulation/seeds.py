@@ -16,5 +16,7 @@ FOUND_THIN: dict[int, str] = {
     3: "resting_sends_nothing: a further page was asked for although a throttle had come while it waited for its turn",
     19: "read_only_when_the_second_is_over: an order whose delivery had slept for long was read too soon",
     32: "read_only_when_the_second_is_over: what had just been announced was woken when the circuit closed",
+    1043: "paused_sends_nothing: a further page was asked for after its channel was paused",
     757198: "resting_sends_nothing: the same, of a first request that waited behind further pages of others",
+    860191: "newest_of_the_storefront_arrives: a change in the second of a webhook after which it was read at once",
 }

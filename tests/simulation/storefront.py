@@ -13,7 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from relay.core.instant import SECOND
-from relay.core.order import Arrival, cancelling, fetching
+from relay.core.order import Arrival, Disposition, cancelling, fetching
 from relay.core.sources import Fetch
 from relay.store import Receipt
 from tests.builders import NOW
@@ -106,7 +106,7 @@ class Storefront(Shop):
         self._scenario = scenario
         self.orders = {order.name: order for order in scenario.orders}
         self.announced: dict[str, list[float]] = {}
-        """When the webhooks came that are none that came before, in the order in which they were committed, seconds."""
+        """When the webhooks came that are no duplicates, in the order in which they were committed, seconds."""
 
     def document(self, order: str, *, newest: bool = False, now_s: float | None = None) -> Document | None:
         """What the API says of an order now; ``newest``: what is true of it. ``None``: it is not there."""
@@ -119,7 +119,7 @@ class Storefront(Shop):
 
     def accepted(self, arrival: Arrival, receipt: Receipt) -> None:
         webhook = self.webhook(arrival.identified.dedupe_key)
-        if webhook.key not in self.committed:
+        if receipt.disposition is not Disposition.DUPLICATE:
             self.committed[webhook.key] = receipt.event_id
             self.announced.setdefault(webhook.order, []).append((arrival.received_at - NOW) / SECOND)
 
