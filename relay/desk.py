@@ -40,6 +40,7 @@ class Desk:
                 probe_in_s=d.probe_in_s,
                 trouble=d.trouble,
                 flights=d.flights,
+                rate_for_s=d.rate_for_s,
             )
             for name, d in self.dispatchers.items()
         }
@@ -71,6 +72,7 @@ class Desk:
                     in_flight=view.in_flight,
                     rate=view.rate,
                     configured_rate=view.configured_rate,
+                    allowed_rate=view.allowed_rate,
                     circuit=view.condition.breaker.circuit,
                     paused=view.condition.pause is not None,
                     resting_s=view.resting_s,
@@ -94,6 +96,7 @@ class Desk:
         return Hands(
             pause=self.pause,
             resume=self.resume,
+            set_rate=self.set_rate,
             offer=self.replayer.offer,
             read_again=self.replayer.read_again,
             replay_begun=self.replayer.begun,
@@ -107,6 +110,10 @@ class Desk:
     async def resume(self, channel: str, by: str, why: str) -> None:
         """See :meth:`relay.dispatch.Dispatcher.resume`."""
         await self.dispatchers[channel].resume(by, why)
+
+    async def set_rate(self, channel: str, rate: float | None, for_s: float | None, by: str, why: str) -> None:
+        """See :meth:`relay.dispatch.Dispatcher.set_rate`."""
+        await self.dispatchers[channel].set_rate(rate, for_s, by, why)
 
 
 def _mode(name: str, channel: Channel) -> str:

@@ -129,7 +129,7 @@ CASES = (
     ),
     Case(
         "RelayChannelThrottled",
-        {f"relay_channel_rate{{{MAIN}}}": steady(2.5), f"relay_channel_configured_rate{{{MAIN}}}": steady(10)},
+        {f"relay_channel_rate{{{MAIN}}}": steady(2.5), f"relay_channel_allowed_rate{{{MAIN}}}": steady(10)},
         15, "Channel main is throttled to 2.5 requests a second", {"channel": "main"}, quiet_at=14,
     ),
     Case(
@@ -203,7 +203,7 @@ CALM: tuple[tuple[str, dict[str, str], int], ...] = (
     ),
     (
         "RelayChannelThrottled",
-        {f"relay_channel_rate{{{MAIN}}}": steady(6), f"relay_channel_configured_rate{{{MAIN}}}": steady(10)},
+        {f"relay_channel_rate{{{MAIN}}}": steady(6), f"relay_channel_allowed_rate{{{MAIN}}}": steady(10)},
         50,
     ),
     (

@@ -8,7 +8,7 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,17 @@ import aiohttp
 import pytest
 
 from relay import ingest, listener
-from relay.api import acting, asked, gate, looking, previewing, refusals, sessions, watching
+from relay.api import ChannelView, acting, asked, gate, looking, previewing, refusals, sessions, watching
 from relay.api.routes import ROUTES
 from relay.clock import SystemClock
+from relay.core import instant
+from relay.core.condition import Condition, RateForNow
 from relay.core.events import AttemptMade, CircuitMoved, EventFound, PersonActed, Unexpected, Warned
 from relay.core.order import Disposition
 from relay.core.pressure import REFUSALS
+from relay.core.sources import moment
 from relay.sandbox import Fault, RunningSandbox, SandboxSettings
+from tests.builders import NOW, at
 from tests.fakes import SALE, TILL_SECRET, Answer, Shop, Wire, answered, fetched, manual_sale, request, shopify_order
 from tests.running import SHOP, RunningRelay, relay_running
 
@@ -329,6 +333,7 @@ async def test_health_and_metrics_answer_whatever_they_are_addressed_by(desk: De
 # -- acting ------------------------------------------------------------------------------------------------------------
 
 PAUSE = "/api/channels/main/pause"
+RATE = "/api/channels/main/rate"
 RESUME = "/api/channels/main/resume"
 REPLAY = "/api/dead-letters/replay"
 DISCARD = "/api/dead-letters/discard"
@@ -394,7 +399,73 @@ async def test_a_paused_channel_sends_nothing_until_it_is_resumed_and_says_who_p
     ]
 
 
-@pytest.mark.parametrize("path", ["/api/channels/other/pause", "/api/channels/other/resume"])
+async def test_a_channel_is_slowed_down_for_now_and_says_who_said_so(desk: Desk) -> None:
+    slowed = await desk.post(RATE, rate=2.5, for_s=1800, by="ann", why="Jetti asked for it")
+    status = (await desk.get("/api/status")).json
+    channel, metrics = status["channels"]["main"], (await desk.get("/metrics")).body.decode()
+    taken_back = await desk.post(RATE, rate=None, by="bob")
+    again = await desk.post(RATE, rate=None, by="bob")
+
+    said = slowed.json["rate_for_now"]
+    assert (slowed.status, said["rate"], said["by"], said["why"]) == (200, 2.5, "ann", "Jetti asked for it")
+    assert moment(said["until"]) == instant.after(moment(said["since"]) or 0, 1800)
+    assert (slowed.json["rate"], slowed.json["configured_rate"], slowed.json["state"]) == (2.5, 1000.0, "sending")
+    assert (channel["rate"], channel["configured_rate"], channel["rate_for_now"]) == (2.5, 1000.0, said)
+    for line in (
+        'relay_channel_rate{channel="main"} 2.5',
+        'relay_channel_allowed_rate{channel="main"} 2.5',
+        'relay_channel_configured_rate{channel="main"} 1000.0',
+    ):
+        assert line in metrics.splitlines()
+    assert (taken_back.status, taken_back.json["rate_for_now"], taken_back.json["rate"]) == (200, None, 1000.0)
+    assert (again.status, again.type) == (409, "no-rate-for-now")
+    deeds = (await desk.get("/api/deeds")).json["deeds"]
+    assert [(deed["by"], deed["what"], deed["about"], deed["why"]) for deed in deeds] == [
+        ("bob", "rate", "channel main: as configured again", ""),
+        ("ann", "rate", f"channel main: 2.5/s until {said['until']}", "Jetti asked for it"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"rate": 0.001, "why": "x"}, "`$.rate`"), ({"rate": 0, "why": "x"}, "`$.rate`"),
+        ({"rate": "2", "why": "x"}, "`$.rate`"),
+        ({"why": "x"}, "`rate`"),
+        ({"rate": 2}, "why is empty"), ({"rate": 2, "why": "x", "for_s": 0}, "`$.for_s`"),
+        ({"rate": 2, "why": "x", "for_s": 1e12}, "`$.for_s`"),
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_a_rate_for_now_that_cannot_be_is_refused(desk: Desk, content: dict[str, object], words: str) -> None:
+    answer = await desk.post(RATE, by="ann", **content)
+
+    assert (answer.status, answer.type) == (422, "invalid-request")
+    assert words in answer.json["detail"]
+    assert (await desk.get("/api/status")).json["channels"]["main"]["rate_for_now"] is None
+
+
+@pytest.mark.parametrize("rate", [1000, 4000.5])
+async def test_no_rate_for_now_reaches_what_is_configured(desk: Desk, rate: float) -> None:
+    answer = await desk.post(RATE, by="ann", why="faster", rate=rate)
+
+    assert (answer.status, answer.type) == (409, "not-below-configured")
+    assert f"rate is {rate:g}: name one from 0.01 to below 1000 requests a second" in answer.json["detail"]
+    assert (await desk.get("/api/deeds")).json == {"deeds": []}
+
+
+def test_the_drain_estimate_counts_with_the_rate_for_now_until_it_is_over() -> None:
+    slow = Condition(rate_for_now=RateForNow(2.0, "ann", "why", NOW, at(60)))
+    view = ChannelView("async", 2.0, 10.0, 0, slow, rate_for_s=60.0)
+
+    assert (view.drain_s(100), view.drain_s(220), view.allowed_rate) == (50.0, 70.0, 2.0)
+    assert replace(view, resting_s=30.0).drain_s(100) == 30.0 + 30.0 + 4.0
+    assert replace(view, rate_for_s=None).drain_s(220) == 110.0
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/channels/other/pause", "/api/channels/other/resume", "/api/channels/other/rate"]
+)
 async def test_a_channel_that_is_not_there_is_refused_with_those_that_are(desk: Desk, path: str) -> None:
     answer = await desk.post(path, **WHO)
 

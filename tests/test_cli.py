@@ -719,7 +719,10 @@ async def test_a_bulk_replay_is_not_begun_where_nobody_can_be_asked(desk: Desk) 
         ("dead", "replay"), ("dead", "replay", "#1002", "--all"), ("dead", "replay", "#1002", "--code", "x"),
         ("dead", "replay", "--since", "yesterday"), ("dead", "discard", "#1002"), ("dead", "discard", "--why", "x"),
         ("dead", "discard", "#1002", "--why", " "), ("pause", "main"), ("pause", "main", "--why", ""), ("pause",),
-        ("resume",), ("pause", "main", "--why", "x", "--by", " "),
+        ("resume",), ("pause", "main", "--why", "x", "--by", " "), ("rate", "main"), ("rate", "main", "2"),
+        ("rate", "main", "2", "--reset"), ("rate", "main", "2", "--why", " "), ("rate", "main", "fast", "--why", "x"),
+        ("rate", "main", "2", "--why", "x", "--for", "soon"), ("rate", "main", "2", "--why", "x", "--for", "0m"),
+        ("rate", "main", "--reset", "--for", "2h"), ("rate", "main", "-2", "--why", "x"),
     ],
 )  # fmt: skip
 async def test_what_is_not_said_clearly_is_not_done(desk: Desk, words: tuple[str, ...]) -> None:
@@ -767,8 +770,36 @@ async def test_pause_and_resume_say_what_they_did_and_status_who_paused(desk: De
     assert (again.code, json.loads(again.out)["state"]) == (0, "sending")
 
 
+async def test_rate_slows_a_channel_down_for_a_while_and_status_says_who_said_so(desk: Desk) -> None:
+    slowed = await desk.command("rate", "main", "2.5", "--for", "30m", "--why", "Jetti asked for it.", "--by", "ann")
+    status = await desk.command("status")
+    faster = await desk.command("rate", "main", "1000", "--why", "x")
+    reset = await desk.command("rate", "main", "--reset")
+    again = await desk.command("rate", "main", "--reset")
+    open_end = await desk.command("rate", "main", "5", "--why", "x", "--json")
+
+    assert slowed.code == 0
+    assert re.fullmatch(
+        r"main is sent to at 2\.5 requests a second at the most until \S+ \d\d:\d\d UTC; "
+        r"as before at once: order-relay rate main --reset",
+        flat(slowed.out),
+    )
+    assert "main (async): sending" in status.out
+    assert re.search(
+        r"2\.5/s for now, by ann until [\d: -]+ UTC: Jetti asked for it\. As configured at once: order-relay rate main "
+        r"--reset",
+        flat(status.out),
+    )
+    assert "2.5 of 1000 requests/s" in status.out
+    assert fits(status.out)
+    assert (faster.code, "rate is 1000: name one from 0.01 to below 1000" in flat(faster.err)) == (1, True)
+    assert (reset.code, flat(reset.out)) == (0, "main is sent to at 1000 requests a second again")
+    assert (again.code, "no rate for now: nothing to take back" in flat(again.err)) == (1, True)
+    assert json.loads(open_end.out)["rate_for_now"]["until"] is None
+
+
 async def test_a_channel_that_is_not_there_is_refused_with_those_that_are(desk: Desk) -> None:
-    for words in (("pause", "other", "--why", "x"), ("resume", "other/..")):
+    for words in (("pause", "other", "--why", "x"), ("resume", "other/.."), ("rate", "other", "1", "--why", "x")):
         said = await desk.command(*words)
         assert (said.code, said.out) == (1, "")
         assert "no such channel; there are: main" in flat(said.err)

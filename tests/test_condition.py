@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.breaker import Breaker, Circuit
-from relay.core.condition import Condition, Pause, decode, encode
+from relay.core.condition import Condition, Pause, RateForNow, decode, encode
 from relay.core.delivery import ChannelNow
 from relay.core.outcome import Cause
 from relay.core.pace import Tempo
@@ -30,10 +30,12 @@ CONDITIONS = st.builds(
     ),
     st.none() | st.builds(Pause, TEXTS, TEXTS, MICROSECONDS),
     st.integers(0, 2**60),
+    st.none() | st.builds(RateForNow, st.floats(0.01, 100.0), TEXTS, TEXTS, MICROSECONDS, st.none() | MICROSECONDS),
 )  # fmt: skip
 RESTING = Tempo(0.5, NOW, at(60), cause("http_429", 429), 17)
 HALTED = Breaker(Circuit.HALTED, NOW, cause("http_401", 401), waits_from=NOW, probe_at=at(300), probes=9)
 PAUSED = Pause("ann", "stocktaking", NOW)
+SLOW = RateForNow(2.5, "ann", "Jetti asked for it", NOW, at(60))
 
 
 @given(CONDITIONS)
@@ -49,6 +51,40 @@ def test_what_another_version_kept_costs_nothing() -> None:
     older = {"breaker": {"circuit": "open"}, "pause": None}
     assert decode(json.dumps(older)) == Condition(breaker=Breaker(Circuit.OPEN))
     assert decode("{}") == Condition()
+
+
+def test_a_condition_without_a_rate_for_now_is_read_as_it_was_meant() -> None:
+    kept = json.loads(encode(Condition(RESTING, HALTED, PAUSED, 5)))
+    del kept["rate_for_now"]
+    assert decode(json.dumps(kept)) == Condition(RESTING, HALTED, PAUSED, 5)
+
+
+@pytest.mark.parametrize(
+    ("said", "share", "used"),
+    [
+        (None, 1.0, 1.0),
+        (2.5, 1.0, 0.25),
+        (2.5, 0.5, 0.125),  # a throttle cuts from it
+        (40.0, 1.0, 1.0),  # the ceiling is lower by now
+        (0.0, 1.0, 0.001),  # nobody can say so; but it must not stand still
+    ],
+)
+def test_what_may_be_used_of_the_ceiling_is_the_throttles_share_of_the_rate_for_now(
+    said: float | None, share: float, used: float
+) -> None:
+    slow = None if said is None else replace(SLOW, rate=said)
+    condition = Condition(Tempo(share), rate_for_now=slow)
+    assert condition.share(10.0, at(59)) == pytest.approx(used)
+    assert condition.share(10.0, at(60)) == share, "it is over"
+
+
+def test_a_rate_for_now_ends_by_itself_or_by_a_person() -> None:
+    condition = Condition(rate_for_now=SLOW)
+    assert condition.without_what_is_over(at(59)) == condition
+    assert condition.without_what_is_over(at(60)) == Condition()
+    for_ever = Condition(rate_for_now=replace(SLOW, until=None))
+    assert for_ever.without_what_is_over(at(10**9)) == for_ever
+    assert condition.restarted() == condition
 
 
 @pytest.mark.parametrize(

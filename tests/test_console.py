@@ -172,6 +172,30 @@ async def test_numbers_and_lines_move_while_one_looks(browser: Browser, tmp_path
     assert [(deed["by"], deed["what"]) for deed in deeds] == [("ada", "resume"), ("ada", "pause")]
 
 
+async def test_a_channel_is_slowed_down_for_now_and_goes_back_to_its_full_pace(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with operating(browser, tmp_path) as operator:
+        page = operator.page
+        await operator.go()
+        channel, dialog = page.locator(".channel"), page.get_by_role("dialog")
+        await channel.get_by_role("button", name="Slow main down").click()
+        await dialog.get_by_label("Requests a second").fill("2.5")
+        await operator.answer("Slow down", why="Jetti asked for it")
+        await expect(channel).to_contain_text("2.5/s for now, by ada until")
+        await expect(channel).to_contain_text("Jetti asked for it")
+        await expect(channel).to_contain_text("2.5/s of 10.0/s")
+        slowed = (await operator.api("status"))["channels"]["main"]
+        await channel.get_by_role("button", name="Full pace for main").click()
+        await operator.answer("Full pace", why="it is over")
+        await expect(channel).not_to_contain_text("for now")
+        deeds = (await operator.api("deeds"))["deeds"]
+
+    said = slowed["rate_for_now"]
+    assert (slowed["rate"], said["rate"], said["why"], said["until"] is None) == (2.5, 2.5, "Jetti asked for it", False)
+    assert [(deed["by"], deed["what"]) for deed in deeds] == [("ada", "rate"), ("ada", "rate")]
+
+
 async def _picture(page: Page) -> str:
     """The picture of the first plot."""
     return str(await page.evaluate("document.querySelector('#plot-pace canvas').toDataURL()"))

@@ -11,7 +11,7 @@ import pytest
 
 from relay.core.breaker import BreakerPolicy, Circuit
 from relay.core.delivery import HeadStarts, State
-from relay.core.events import AttemptMade, ChannelThrottled, CircuitMoved, EventFound, PersonActed
+from relay.core.events import AttemptMade, ChannelThrottled, CircuitMoved, EventFound, PersonActed, Warned
 from relay.core.instant import SECOND
 from relay.core.mapping import Maker
 from relay.core.order import Arrival, Disposition, Order
@@ -428,10 +428,10 @@ def test_a_pause_holds_back_what_was_chosen_before_it() -> None:
 
 def test_a_pause_holds_back_the_further_requests_of_an_attempt() -> None:
     class Paged(Bench):
-        async def send(self, sale: bytes, leave: Callable[[], Awaitable[None]]) -> Result:
-            await super().send(sale, leave)
+        async def send(self, sale: bytes, leave: Callable[[], Awaitable[None]], trace: Trace | None) -> Result:
+            await super().send(sale, leave, trace)
             await self.clock.sleep(2.0)
-            return await super().send(sale, leave)
+            return await super().send(sale, leave, trace)
 
     async def run() -> None:
         async with Paged() as bench:
@@ -727,6 +727,100 @@ def test_a_pause_survives_a_restart_and_accepting_goes_on() -> None:
             assert (pause.by, pause.why) == ("ada", "stock is being counted")
             await again.dispatcher.resume("bob", "counted")
             assert sorted(await again.after(1.0)) == ["2", "3"]
+
+    simulate(run())
+
+
+def test_a_rate_for_now_holds_at_once_over_a_restart_and_until_its_time_is_over() -> None:
+    async def run() -> None:
+        store = MemoryStore()
+        async with Bench(store=store) as bench:
+            for number in range(1, 1000):
+                await bench.order(str(number))
+            await bench.after(1.0)
+            await bench.dispatcher.set_rate(2.0, 60.0, "ann", "Jetti asked for it")
+            assert (bench.dispatcher.rate, bench.dispatcher.ceiling) == (2.0, 10.0)
+            before = len(bench.sent)
+            assert 19 <= len(await bench.after(10.0)) - before <= 21
+            (deed,) = await store.deeds()
+            assert (deed.by, deed.what, deed.why) == ("ann", "rate", "Jetti asked for it")
+            assert deed.about.startswith("channel main: 2/s until ")
+        later = store.restarted()
+        async with Bench(store=later) as again:
+            assert 19 <= len(await again.after(10.0)) <= 21
+            assert again.dispatcher.rate_for_s == pytest.approx(51.0, abs=1.0), "its wall clock began anew"
+            (warned,) = again.happenings.of(Warned)
+            assert "2/s at the most, by ann until " in warned.what
+            await again.after(55.0)
+            assert (again.dispatcher.rate, again.dispatcher.condition.rate_for_now) == (10.0, None)
+            before = len(again.sent)
+            assert len(await again.after(10.0)) - before in (99, 100, 101)
+            assert most_in_a_second(again.sent_at) <= 11
+        assert (await later.conditions())["main"].rate_for_now is None
+
+    simulate(run())
+
+
+def test_a_rate_for_now_is_taken_back_at_once() -> None:
+    async def run() -> None:
+        async with Bench() as bench:
+            for number in range(1, 1000):
+                await bench.order(str(number))
+            await bench.dispatcher.set_rate(0.01, None, "ann", "a look")
+            before = len(await bench.after(50.0))
+            assert before <= 2
+            await bench.dispatcher.set_rate(None, None, "bob", "")
+            assert len(await bench.after(10.0)) - before in (98, 99, 100, 101)
+            assert [deed.about for deed in await bench.store.deeds()] == [
+                "channel main: as configured again",
+                "channel main: 0.01/s for now",
+            ]
+
+    simulate(run())
+
+
+def test_a_throttle_cuts_from_the_rate_for_now_which_does_not_cut_from_the_pace() -> None:
+    async def run() -> None:
+        throttled = replace(THROTTLED, retry_after_s=1.0)
+        async with Bench(script=scripted(throttled, SENT)) as bench:
+            await bench.dispatcher.set_rate(4.0, None, "ann", "a look")
+            for number in range(1, 1000):
+                await bench.order(str(number))
+            await bench.after(0.4)
+            assert bench.dispatcher.rate == 2.0
+            (told,) = bench.happenings.of(ChannelThrottled)
+            assert told.rate == 2.0
+            await bench.after(60.0)
+            assert bench.dispatcher.rate == 4.0, "it finds its way back"
+            await bench.dispatcher.set_rate(None, None, "ann", "")
+            assert bench.dispatcher.rate == 10.0
+
+    simulate(run())
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.009, 10.0, 11.0])
+def test_no_rate_for_now_is_above_what_is_configured_nor_a_pause(rate: float) -> None:
+    async def run() -> None:
+        async with Bench() as bench:
+            with pytest.raises(ValueError, match=r"from 0\.01 to below 10 requests a second"):
+                await bench.dispatcher.set_rate(rate, None, "ann", "faster")
+            assert bench.dispatcher.condition.rate_for_now is None
+
+    simulate(run())
+
+
+def test_a_rate_for_now_that_cannot_be_kept_is_none() -> None:
+    async def run() -> None:
+        class Full(MemoryStore):
+            async def keep(self, channel: str, condition: Any, deed: Any = None) -> None:
+                if deed is not None:
+                    raise StoreFailed("disk I/O error")
+                await super().keep(channel, condition, deed)
+
+        async with Bench(store=Full()) as bench:
+            with pytest.raises(StoreFailed):
+                await bench.dispatcher.set_rate(2.0, None, "ann", "why")
+            assert bench.dispatcher.rate == 10.0
 
     simulate(run())
 

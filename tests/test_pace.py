@@ -6,6 +6,8 @@ And the rules by which a channel gives way to a throttle, and comes back.
 import asyncio
 import random
 from bisect import bisect_left
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -13,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.core import instant
-from relay.core.pace import CUT, STEP, Mode, Pace, Tempo
+from relay.core.condition import Condition, RateForNow
+from relay.core.pace import CUT, STEP, Mode, Pace, Tempo, drained_s
 from relay.dispatch.channel import Permits
 from tests.builders import NOW, at, cause
 from tests.simulated import simulate
@@ -80,7 +83,7 @@ def test_a_share_of_the_ceiling_spaces_requests_as_much_further_apart(share: flo
         loop, permits = asyncio.get_running_loop(), Permits(Pace(), Mode.ASYNC)
         times = []
         for _ in range(50):
-            await permits.take(share)
+            await permits.take(lambda: share)
             times.append(loop.time())
         return times
 
@@ -104,12 +107,81 @@ def test_whatever_share_is_used_no_second_sees_more_than_the_rate_plus_the_burst
         await permits.begin_spent()
         times = []
         for share in shares:
-            await permits.take(share)
+            await permits.take(partial(float, share))
             times.append(loop.time())
         return times
 
     chance = random.Random(1)
     assert most_in_a_second(simulate(run(), lambda: chance.uniform(0.0, late_max_s))) <= rate + burst
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    pace=st.builds(Pace, st.floats(0.5, 20.0), st.just(1.0), st.integers(1, 5)),
+    said=st.lists(st.tuples(st.floats(0.01, 40.0), st.floats(0.5, 60.0)), min_size=1, max_size=5),
+    share=st.floats(0.1, 1.0),
+    late_max_s=st.sampled_from([0.0, 0.02]),
+)
+def test_never_is_more_sent_than_the_ceiling_or_the_rate_for_now_allow_whichever_is_less(
+    pace: Pace, said: list[tuple[float, float]], share: float, late_max_s: float
+) -> None:
+    """Each rate that is said holds from one moment to the next; what waits for a permit then feels it at once."""
+    ceiling = pace.ceiling(Mode.ASYNC)
+
+    async def run() -> list[tuple[float, float, list[float]]]:
+        loop, permits, times = asyncio.get_running_loop(), Permits(pace, Mode.ASYNC), list[float]()
+        condition = Condition(Tempo(share))
+
+        async def send() -> None:
+            while True:
+                await permits.take(lambda: condition.share(ceiling, NOW))
+                times.append(loop.time())
+
+        sending = asyncio.create_task(send())
+        spans = []
+        for rate, for_s in said:
+            condition = replace(condition, rate_for_now=RateForNow(rate, "ann", "why", NOW))
+            began = loop.time()
+            await asyncio.sleep(for_s)  # noqa: TID251 - simulated
+            spans.append((rate, began, [at for at in times if began < at]))
+        sending.cancel()
+        return spans
+
+    chance = random.Random(1)
+    spans = simulate(run(), lambda: chance.uniform(0.0, late_max_s))
+    assert most_in_a_second([at for _, _, sent in spans for at in sent]) <= ceiling + pace.burst
+    for rate, began, sent in spans:
+        used = share * min(rate, ceiling)
+        for number, left_at in enumerate(sent, 1):
+            # One that waited already, and what a bucket that was left alone may give at once.
+            assert number <= used * (left_at - began) + 2 + pace.burst * share * min(1.0, rate / ceiling)
+    rate, began, sent = spans[-1]
+    expected = share * min(rate, ceiling) * said[-1][1]
+    assert len(sent) >= 0.9 * expected - 2, "it is used"
+
+
+def test_a_rate_for_now_that_is_taken_back_is_felt_by_what_waits_already() -> None:
+    async def run() -> float:
+        loop, permits = asyncio.get_running_loop(), Permits(Pace(), Mode.ASYNC)
+        shares = [0.001]
+        waiting = asyncio.create_task(permits.take(lambda: shares[-1]))
+        await asyncio.sleep(5.0)  # noqa: TID251 - simulated
+        assert not waiting.done()
+        shares.append(1.0)
+        before = loop.time()
+        await waiting
+        return loop.time() - before
+
+    assert simulate(run()) < 0.25
+
+
+@pytest.mark.parametrize(
+    ("orders", "for_s", "seconds"), [(100, None, 50.0), (10, 60.0, 5.0), (220, 60.0, 70.0), (100, 0.0, 10.0)]
+)
+def test_a_backlog_drains_at_the_rate_for_now_and_then_at_the_one_that_follows(
+    orders: int, for_s: float | None, seconds: float
+) -> None:
+    assert drained_s(orders, 2.0, for_s=for_s, then=10.0) == pytest.approx(seconds)
 
 
 def test_a_bucket_that_begins_spent_lets_no_more_through_than_one_that_was_used_all_along() -> None:

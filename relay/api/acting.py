@@ -53,6 +53,20 @@ class Acting:
         name = self._channel(request)
         return await self._move(name, self._hands.resume, await asked.body(request, asked.Standing))
 
+    async def rate(self, request: web.Request) -> web.Response:
+        """Send no faster than this through a channel for now, or as configured again."""
+        name = self._channel(request)
+        wanted = await asked.body(request, asked.Rating)
+        if wanted.rate is None and self._view.channels()[name].condition.rate_for_now is None:
+            raise Problem(409, "no-rate-for-now", f"channel {name} has no rate for now: nothing to take back")
+        try:
+            await self._hands.set_rate(name, wanted.rate, wanted.for_s, wanted.by, wanted.why)
+        except ValueError as error:
+            raise Problem(409, "not-below-configured", f"rate {error}") from None
+        view = self._view.channels()[name]
+        now, rate = shown.standing(view), round(view.rate, 3)
+        return json(models.Rated(channel=name, **asdict(now), rate=rate, configured_rate=view.configured_rate))
+
     async def _move(
         self, name: str, move: Callable[[str, str, str], Awaitable[None]], standing: asked.Reasoned | asked.Standing
     ) -> web.Response:

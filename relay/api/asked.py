@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from relay.api.pulse import LATEST_MAX
 from relay.core import instant
+from relay.core.condition import RATE_FOR_MAX_S, RATE_MIN
 from relay.core.instant import Instant
 from relay.core.problem import Problem
 from relay.core.sale import Reason
@@ -79,6 +80,27 @@ class Standing(Asked):
     """Who resumes a channel."""
 
     NEEDS_WHY: ClassVar[bool] = False
+    why: PerhapsWhy = ""
+
+
+class Rating(Asked):
+    """A channel's rate for now."""
+
+    NEEDS_WHY: ClassVar[bool] = False
+    RULE: ClassVar[Mapping[str, object]] = {
+        "anyOf": [
+            {"properties": {"rate": {"type": "null"}}},
+            {"properties": {"why": {"pattern": _SAYS_SOMETHING}}, "required": ["why"]},
+        ]
+    }
+    rate: Annotated[
+        Annotated[float, Meta(ge=RATE_MIN)] | None,
+        Meta(description="Requests a second, fewer than are configured; null takes it back."),
+    ]
+    for_s: Annotated[
+        Annotated[float, Meta(gt=0, le=RATE_FOR_MAX_S)] | None,
+        Meta(description="For how long, seconds; null: until it is taken back."),
+    ] = None
     why: PerhapsWhy = ""
 
 
@@ -174,7 +196,7 @@ async def body(request: web.Request, kind: type[T]) -> T:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(400, "malformed-json", f"the body is no JSON: {error}") from None
     _check_line(found, "by", required=True)
-    _check_line(found, "why", required=found.NEEDS_WHY)
+    _check_line(found, "why", required=found.NEEDS_WHY or (isinstance(found, Rating) and found.rate is not None))
     return found
 
 

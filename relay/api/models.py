@@ -181,11 +181,22 @@ class Pause(Answer, frozen=True):
     since: Moment
 
 
+class RateForNow(Answer, frozen=True):
+    """What a person said of a channel's pace."""
+
+    rate: Annotated[float, Meta(description="Requests a second, at the most.")]
+    by: str
+    why: str
+    since: Moment
+    until: Annotated[Moment | None, Meta(description="Null: until it is taken back.")]
+
+
 class Standing(Answer, frozen=True):
     """Whether a channel is sent to, and if not, why, and since when."""
 
     state: ChannelState
     pause: Pause | None
+    rate_for_now: RateForNow | None
     circuit: Circuit
     circuit_since: Moment | None
     circuit_cause: Cause | None
@@ -198,6 +209,13 @@ class NamedStanding(Standing, frozen=True):
     """The same of the channel that was named."""
 
     channel: str
+
+
+class Rated(NamedStanding, frozen=True):
+    """The same, and how fast it is sent to."""
+
+    rate: Annotated[float, Meta(description="What is allowed at present, requests a second.")]
+    configured_rate: Annotated[float, Meta(description="Requests a second.")]
 
 
 class Trouble(Answer, frozen=True):

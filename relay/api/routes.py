@@ -258,6 +258,15 @@ ROUTES: tuple[Route, ...] = (
         refuses=(refusals.UNKNOWN_CHANNEL, refusals.UNKNOWN_PATH, refusals.SECRETS_UNREADABLE), example=_ADA,
     ),
     Route(
+        "POST", "/api/channels/{name}/rate", "setChannelRate", CHANNELS, lambda its: its.acting.rate,
+        "Send no faster than this for now, or as configured again", _ok(models.Rated, "How it is now."),
+        body=asked.Rating,
+        refuses=(
+            refusals.UNKNOWN_CHANNEL, refusals.UNKNOWN_PATH, refusals.NO_RATE_FOR_NOW, refusals.NOT_BELOW_CONFIGURED,
+        ),
+        example={"by": "ada", "why": "Jetti asked us to slow down", "rate": 2.5, "for_s": 1800},
+    ),
+    Route(
         "GET", "/api/replays", "listReplays", RECORD, lambda its: its.looking.replays, "Bulk replays, newest first",
         _ok(models.Replays, "How far each is."), query=asked.SomeReplays,
     ),

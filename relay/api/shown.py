@@ -11,6 +11,7 @@ from relay.api.pulse import Arrived, Door
 from relay.api.view import ChannelView, LimitView
 from relay.core import instant
 from relay.core import version as versions
+from relay.core.condition import RateForNow
 from relay.core.delivery import Lane, State
 from relay.core.instant import Instant
 from relay.core.masking import masked_text
@@ -53,6 +54,7 @@ def standing(view: ChannelView) -> models.Standing:
     return models.Standing(
         state=view.state,
         pause=None if pause is None else models.Pause(by=pause.by, why=pause.why, since=instant.iso(pause.since)),
+        rate_for_now=_rate_for_now(view.condition.rate_for_now),
         circuit=breaker.circuit,
         circuit_since=_moment(breaker.since),
         circuit_cause=_cause(breaker.cause),
@@ -60,6 +62,13 @@ def standing(view: ChannelView) -> models.Standing:
         resting_s=round(view.resting_s, 1),
         resting_cause=_cause(view.condition.tempo.cause) if view.resting_s > 0 else None,
     )
+
+
+def _rate_for_now(said: RateForNow | None) -> models.RateForNow | None:
+    if said is None:
+        return None
+    since, until = instant.iso(said.since), _moment(said.until)
+    return models.RateForNow(rate=said.rate, by=said.by, why=said.why, since=since, until=until)
 
 
 def limit(view: LimitView) -> models.Limit:

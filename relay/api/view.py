@@ -9,6 +9,7 @@ from relay.core.condition import Condition
 from relay.core.delivery import HeadStarts
 from relay.core.instant import Instant
 from relay.core.outcome import Trouble
+from relay.core.pace import drained_s
 from relay.core.preview import Previewer
 from relay.core.whereabouts import Road
 from relay.store import LostEvent, Receipt, Revived
@@ -30,6 +31,8 @@ class ChannelView:
     """Seconds until the next probe; ``None`` while the circuit is closed."""
     trouble: Trouble | None = None
     """What the latest attempts came to, if none of them got through."""
+    rate_for_s: float | None = None
+    """For how many more seconds its rate for now holds; ``None`` without one, or until it is taken back."""
 
     flights: Mapping[int, Instant] = field(default_factory=dict)
     """When the request of each order began whose answer has yet to come, by the order's id."""
@@ -54,13 +57,21 @@ class ChannelView:
             return self.condition.breaker.circuit.value
         return "resting" if self.resting_s > 0 else "sending"
 
+    @property
+    def allowed_rate(self) -> float:
+        """Requests per second at the most at present: what is configured, or less where a person said so."""
+        said = self.condition.rate_for_now
+        return self.configured_rate if said is None else min(self.configured_rate, said.rate)
+
     def drain_s(self, orders: int) -> float | None:
         """When so many will be gone if nothing more arrives, seconds; unknown while nothing gets through."""
         if not orders:
             return 0.0
         if Road(self.condition, self.rate, self.trouble).stands:
             return None
-        return round(self.resting_s + orders / self.rate, 1)
+        for_s = None if self.rate_for_s is None else max(0.0, self.rate_for_s - self.resting_s)
+        then = self.condition.tempo.share * self.configured_rate
+        return round(self.resting_s + drained_s(orders, self.rate, for_s=for_s, then=then), 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +98,9 @@ class Hands:
     """A channel, by whom, why."""
     resume: Callable[[str, str, str], Awaitable[None]]
     """The same; raises ``ValueError`` saying what is wrong with the channel's secrets."""
+    set_rate: Callable[[str, float | None, float | None, str, str], Awaitable[None]]
+    """A channel, a rate for now or ``None``, for how many seconds, by whom, why; raises ``ValueError`` saying what is
+    wrong with the rate."""
     offer: Callable[[Revived], None]
     """An order waits again."""
     read_again: Callable[[LostEvent], Awaitable[Receipt | None]]

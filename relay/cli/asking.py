@@ -20,8 +20,9 @@ from relay.config.tables import Private
 _TIMEOUT_S = 10
 _ABOUT_WHAT_WAS_ASKED = frozenset(
     {
-        "already-paused", "invalid-request", "no-dead-letters", "no-held-orders", "secrets-unreadable",
-        "unknown-channel", "unknown-event", "unknown-order", "unknown-replay",
+        "already-paused", "invalid-request", "no-dead-letters", "no-held-orders", "no-rate-for-now",
+        "not-below-configured", "secrets-unreadable", "unknown-channel", "unknown-event", "unknown-order",
+        "unknown-replay",
     }
 )  # fmt: skip
 _DIRECT = build_opener(ProxyHandler({}))

@@ -159,6 +159,8 @@ def _standing(name: str, channel: dict[str, Any], now: str, files: frozenset[str
             f"paused by {pause['by']} since {since(pause['since'], now)}: {pause['why'].rstrip('.')}. "
             f"To go on: {resume} (runbook: {Page.CHANNEL_PAUSED})"
         )
+    if (slow := channel["rate_for_now"]) is not None:
+        parts.append(_slow(name, slow, now))
     if circuit == "halted":
         mend = _remedy(name, channel["mode"], channel["circuit_cause"] or {}, files)
         parts.append(
@@ -177,6 +179,15 @@ def _standing(name: str, channel: dict[str, Any], now: str, files: frozenset[str
             f"Goes on by itself; at once: {resume} (runbook: {Page.CHANNEL_THROTTLED})"
         )
     return "\n".join(parts)
+
+
+def _slow(name: str, said: dict[str, Any], now: str) -> str:
+    """Which rate a person has said, who, until when, why, and what ends it."""
+    until = "" if said["until"] is None else f" until {since(said['until'], now)}"
+    return (
+        f"{said['rate']:g}/s for now, by {said['by']}{until}: {said['why'].rstrip('.')}. "
+        f"As configured at once: order-relay rate {as_word(name)} --reset"
+    )
 
 
 def _latest(channel: dict[str, Any]) -> str:

@@ -26,6 +26,12 @@ def age(seconds: float) -> str:
     return instant.lasting(seconds)
 
 
+def seconds_of(text: str) -> float | None:
+    """A duration: ``90s``, ``30m``, ``2h``, ``1d``. ``None`` for anything else."""
+    found = _AGO.fullmatch(text.strip())
+    return None if found is None else float(int(found[1]) * _SECONDS[found[2]])
+
+
 def moment_of(text: str, now: Instant) -> str | None:
     """A moment, as it is asked for: ``2h`` ago, or ``2026-11-21T19:00``, which is UTC unless it says otherwise."""
     text = text.strip()

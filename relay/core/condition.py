@@ -19,9 +19,32 @@ class Pause:
     since: Instant
 
 
+RATE_MIN = 0.01
+"""Requests per second: less is no rate but a pause."""
+RATE_FOR_MAX_S = 30 * 86_400.0
+"""A rate for now that is to last longer belongs in the configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateForNow:
+    """An operator said that less is to be sent than the pace allows, for a while."""
+
+    rate: float
+    """Requests per second, at the most."""
+    by: str
+    why: str
+    since: Instant
+    until: Instant | None = None
+    """``None``: until someone takes it back."""
+
+    def is_over(self, now: Instant) -> bool:
+        """Whether it has ended by itself."""
+        return self.until is not None and now >= self.until
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One channel's tempo, circuit, pause, and stopwatch."""
+    """One channel's tempo, circuit, pause, stopwatch, and rate for now."""
 
     tempo: Tempo = field(default_factory=Tempo)
     breaker: Breaker = field(default_factory=Breaker)
@@ -30,6 +53,19 @@ class Condition:
     """The stopwatch, microseconds: for how long the channel has been known to work, ever. It stands still while the
     channel is paused, resting, open or halted, from a failure to the next success, and while the relay is not running;
     no wall clock moves it."""
+    rate_for_now: RateForNow | None = None
+
+    def share(self, ceiling: float, now: Instant) -> float:
+        """Of the ceiling (requests per second) that may be used now. A throttle cuts from the rate for now, too."""
+        said = self.rate_for_now
+        if said is None or said.is_over(now):
+            return self.tempo.share
+        return self.tempo.share * min(1.0, max(RATE_MIN, said.rate) / ceiling)
+
+    def without_what_is_over(self, now: Instant) -> "Condition":
+        """As it is once its rate for now has ended by itself."""
+        said = self.rate_for_now
+        return replace(self, rate_for_now=None) if said is not None and said.is_over(now) else self
 
     def stands(self, now: Instant) -> bool:
         """Whether the channel is not sent to as usual, so that no order ages."""

@@ -49,6 +49,14 @@ class Pace:
         return 1.0 / self.ceiling(mode)
 
 
+def drained_s(orders: int, rate: float, *, for_s: float | None = None, then: float = 0.0) -> float:
+    """When so many orders will have left, seconds: at this rate, and after ``for_s`` seconds at the one that
+    follows."""
+    if for_s is None or orders <= rate * for_s:
+        return orders / rate
+    return for_s + (orders - rate * for_s) / then
+
+
 @dataclass(frozen=True, slots=True)
 class Tempo:
     """How much of its pace a channel uses at present."""

@@ -129,7 +129,13 @@ class Dispatcher:
     @property
     def rate(self) -> float:
         """Requests per second that are allowed at present, when any are."""
-        return self.channel.ceiling * self._governor.share
+        return self.channel.ceiling * self._governor.share()
+
+    @property
+    def rate_for_s(self) -> float | None:
+        """For how many more seconds its rate for now holds; ``None`` without one, or until it is taken back."""
+        said, now = self.condition.rate_for_now, self._clock.now()
+        return None if said is None or said.until is None else instant.seconds_between(now, said.until)
 
     @property
     def in_flight(self) -> int:
@@ -188,6 +194,15 @@ class Dispatcher:
         :class:`StoreError`.
         """
         await self._governor.resume(by, why)
+
+    async def set_rate(self, rate: float | None, for_s: float | None, by: str, why: str) -> None:
+        """Send no faster than this for now: for so many seconds, or until someone takes it back (``rate`` is ``None``);
+        durable when this returns.
+
+        Raises :class:`ValueError` saying what is wrong with the rate (then nothing is changed), or
+        :class:`StoreError`.
+        """
+        await self._governor.set_rate(rate, for_s, by, why)
 
     async def run(self) -> None:
         """Deliver until cancelled. What is in flight then is left to :meth:`finish`."""

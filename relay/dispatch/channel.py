@@ -1,5 +1,6 @@
 """What the operator decides about one channel, and the buckets that space its requests."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import floor
 
@@ -40,6 +41,14 @@ class Channel:
         return max(self.wait_s, self.retry.cap_s, PAUSE_MAX_S, self.breaker.probe_cap_s, self.breaker.halt_probe_cap_s)
 
 
+_NOTHING = 1e-9
+"""Less of a permit than this is a rounding error."""
+
+
+def _whole() -> float:
+    return 1.0
+
+
 class Permits:
     """The leaky bucket that spaces a channel's requests.
 
@@ -55,13 +64,17 @@ class Permits:
         size = pace.burst + slack
         self._bucket = AsyncLimiter(size, size / rate)
 
-    async def take(self, share: float = 1.0) -> None:
-        """Wait for one permit. While only a share of the ceiling is used, a request takes as many drops more."""
-        drops = 1.0 / share
-        while drops > 1.0:
-            await self._bucket.acquire()
-            drops -= 1.0
-        await self._bucket.acquire(drops)
+    async def take(self, share: Callable[[], float] = _whole) -> None:
+        """Wait for one permit. While only a share of the ceiling is used, a request takes as many drops more.
+
+        The share is asked for with each drop: a change of it is felt at once, not after a permit at the old rate.
+        """
+        got = 0.0
+        while (lacks := 1.0 - got) > _NOTHING:
+            used = share()
+            drop = min(1.0, lacks / used)
+            await self._bucket.acquire(drop)
+            got += drop * used
 
     async def begin_spent(self) -> None:
         """Whoever had the bucket before may have spent it this very second (a restart)."""

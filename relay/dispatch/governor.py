@@ -11,7 +11,7 @@ from typing import assert_never
 from relay.clock import Clock
 from relay.core import instant
 from relay.core.breaker import Breaker, Circuit
-from relay.core.condition import Condition, Pause
+from relay.core.condition import RATE_MIN, Condition, Pause, RateForNow
 from relay.core.delivery import ChannelNow, Lane
 from relay.core.events import (
     ChannelThrottled,
@@ -106,12 +106,11 @@ class Governor:
     def condition(self) -> Condition:
         """As of now."""
         self._tick()
-        return self._condition
+        return self._condition.without_what_is_over(self._clock.now())
 
-    @property
     def share(self) -> float:
-        """Of the ceiling that may be used."""
-        return self._condition.tempo.share
+        """Of the ceiling that may be used at present."""
+        return self._condition.share(self._channel.ceiling, self._clock.now())
 
     @property
     def resting_s(self) -> float:
@@ -254,7 +253,7 @@ class Governor:
                 )
                 self._set(replace(self._condition, tempo=slower))
                 if number > tempo.cut_at:
-                    rate = self.share * self._channel.ceiling
+                    rate = self.share() * self._channel.ceiling
                     self._observe(ChannelThrottled(self._channel.name, seconds, cause, rate))
             case _:
                 pass
@@ -323,8 +322,31 @@ class Governor:
         self._set_breaker(resumed.breaker)
         self._wake(before.tempo.rests_until or 0)
 
-    async def _record(self, condition: Condition, what: str, by: str, why: str) -> None:
-        about = f"channel {self._channel.name}"
+    async def set_rate(self, rate: float | None, for_s: float | None, by: str, why: str) -> None:
+        """Send no faster than this for now: for so many seconds, or until someone takes it back (``rate`` is ``None``);
+        durable when this returns. A throttle still cuts from it.
+
+        Raises :class:`ValueError` saying what is wrong with the rate (then nothing is changed), or
+        :class:`StoreError`.
+        """
+        await self._loaded.wait()
+        now, before = self._clock.now(), self.condition.rate_for_now
+        if rate is not None and not RATE_MIN <= rate < self._channel.ceiling:
+            raise ValueError(
+                f"is {rate:g}: name one from {RATE_MIN:g} to below {self._channel.ceiling:g} requests a second, "
+                "which is configured and never exceeded; to send nothing, pause the channel"
+            )
+        until = None if for_s is None else instant.after(now, for_s)
+        said = None if rate is None else RateForNow(rate, by, why, now, until)
+        self._set(replace(self._condition, rate_for_now=said))  # at once: it may be urgent
+        try:
+            await self._record(self.condition, "rate", by, why, _in_words(said))
+        except StoreError:
+            self._set(replace(self._condition, rate_for_now=before))
+            raise
+
+    async def _record(self, condition: Condition, what: str, by: str, why: str, more: str = "") -> None:
+        about = f"channel {self._channel.name}{more}"
         await self._store.keep(self._channel.name, condition, Deed(self._clock.now(), by, what, about, why))
         self._observe(PersonActed(by, what, about, why))
 
@@ -333,6 +355,7 @@ class Governor:
     async def load(self) -> None:
         """Go on as the process before this one left it. Raises :class:`StoreError`."""
         kept = (await self._store.conditions()).get(self._channel.name, Condition()).restarted()
+        kept = kept.without_what_is_over(self._clock.now())
         await self._revive(kept.breaker)
         self._ticked_at = self._clock.monotonic()
         self._condition = kept
@@ -347,7 +370,7 @@ class Governor:
         while True:
             await self._clock.until(self._unkept, _KEEP_S)
             self._unkept.clear()
-            condition = self.condition
+            self._condition = condition = self.condition
             if begun == self._begun and condition == replace(kept, running_us=condition.running_us):
                 continue  # nothing happened but time
             try:
@@ -414,11 +437,22 @@ def _resumed(condition: Condition, now: Instant) -> Condition:
     return replace(condition, pause=None, tempo=condition.tempo.rested(), breaker=condition.breaker.resumed(now=now))
 
 
+def _in_words(said: RateForNow | None) -> str:
+    """``: 2.5/s until 2026-11-21T19:40:00.000Z``."""
+    if said is None:
+        return ": as configured again"
+    return f": {said.rate:g}/s for now" if said.until is None else f": {said.rate:g}/s until {instant.iso(said.until)}"
+
+
 def _standing(channel: str, kept: Condition) -> Iterator[Warned]:
     """What a relay that starts again should say of a channel that stands."""
     if kept.pause is not None:
         said = f"channel {channel} is paused by {kept.pause.by} since {instant.iso(kept.pause.since)}: {kept.pause.why}"
         yield Warned(said, f"order-relay resume {channel}")
+    if (slow := kept.rate_for_now) is not None:
+        until = "until someone takes it back" if slow.until is None else f"until {instant.iso(slow.until)}"
+        said = f"channel {channel} is sent to at {slow.rate:g}/s at the most, by {slow.by} {until}: {slow.why}"
+        yield Warned(said, f"order-relay rate {channel} --reset")
     if kept.breaker.stands and kept.breaker.cause is not None:
         cause = kept.breaker.cause
         yield Warned(

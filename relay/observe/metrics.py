@@ -68,7 +68,7 @@ _WAIT_S = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400)
 _KINDS = ("events", "bodies", "attempts", "orders", "sales")
 _LIMITS = ("queue", "disk", "backlog")
 _TO_SEND = (State.WAITING, State.SLEEPING)
-_DEEDS = ("pause", "resume", "replay", "discard", "release", "reveal")
+_DEEDS = ("pause", "resume", "rate", "replay", "discard", "release", "reveal")
 _WITHOUT_REQUEST = frozenset({"unchanged", "cannot_map", "held", "ignored"})
 _FOUND = (Disposition.UNCHANGED, Disposition.HELD, Disposition.IGNORED, Disposition.QUARANTINED)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -101,6 +101,8 @@ class ChannelFigures:
     """Requests per second it is allowed at present."""
     configured_rate: float
     circuit: Circuit = Circuit.CLOSED
+    allowed_rate: float | None = None
+    """Requests per second at the most, where a person said that it is less for now than what is configured."""
     paused: bool = False
     """By a person."""
     resting_s: float = 0.0
@@ -179,6 +181,11 @@ class _Asked:
         )
         self._rate = gauge("relay_channel_rate", "Requests per second allowed at present.", "channel")
         self._ceiling = gauge("relay_channel_configured_rate", "Requests per second configured.", "channel")
+        self._allowed = gauge(
+            "relay_channel_allowed_rate",
+            "Requests per second configured, or fewer where a person said so for now.",
+            "channel",
+        )
         self._sizes: Mapping[str, Gauge] = {}
 
     def show(self, figures: Figures) -> None:
@@ -222,6 +229,8 @@ class _Asked:
         self._in_flight.labels(channel).set(figure.in_flight)
         self._rate.labels(channel).set(round(figure.rate, 6))
         self._ceiling.labels(channel).set(figure.configured_rate)
+        allowed = figure.configured_rate if figure.allowed_rate is None else figure.allowed_rate
+        self._allowed.labels(channel).set(allowed)
         self._paused.labels(channel).set(figure.paused)
         self._resting_s.labels(channel).set(round(figure.resting_s, 3))
         for circuit in Circuit:

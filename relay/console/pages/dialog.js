@@ -7,9 +7,10 @@ const dialog = document.getElementById("dialog");
 
 /**
  * Ask who does something, and why; null if they think better of it.
+ * `inputs` is what else is asked, as a template of labels; `act` is given what was said to it, as form data.
  * `more` promises a sentence that helps to decide. `act` does it: while it runs the dialog stays, and what it throws is shown there.
  */
-export function confirmed({ title, text, button, act, danger = false, more = null }) {
+export function confirmed({ title, text, button, act, danger = false, inputs = nothing, more = null }) {
   const opener = document.activeElement;
   return new Promise((resolve) => {
     let trouble = null;
@@ -31,7 +32,7 @@ export function confirmed({ title, text, button, act, danger = false, more = nul
       draw();
       try {
         rememberName(by);
-        close(await act({ by, why: said.get("why").trim() }));
+        close(await act({ by, why: said.get("why").trim() }, said));
       } catch (error) {
         [trouble, busy] = [error.message, false];
         draw();
@@ -42,6 +43,7 @@ export function confirmed({ title, text, button, act, danger = false, more = nul
         <h2 id="dialog-title">${title}</h2>
         ${text ? html`<p>${text}</p>` : nothing}
         <p role="status" id="more">${found ?? nothing}</p>
+        ${inputs}
         <label>Your name <input name="by" required maxlength="200" autocomplete="name" value=${name()} ?readonly=${signedIn()}></label>
         <label>Why <textarea name="why" required maxlength="1000" rows="3"></textarea></label>
         <p class="hint">Both are kept for ever: write no customer's name.</p>
@@ -61,6 +63,6 @@ export function confirmed({ title, text, button, act, danger = false, more = nul
     });
     draw();
     dialog.showModal();
-    dialog.querySelector(name() ? "textarea" : "input").focus();
+    dialog.querySelector(inputs !== nothing ? "input" : name() ? "textarea" : "input").focus();
   });
 }

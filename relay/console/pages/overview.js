@@ -68,6 +68,32 @@ export function overview({ tell, draw, load }) {
     load();
   });
 
+  const slow = (channel, known) => confirmed({
+    title: `Slow ${channel} down`,
+    text: `No more requests a second than this are sent through it for now; ${rate(known.configured_rate)} are configured. A throttle still slows it down further.`,
+    inputs: html`
+      <label>Requests a second <input name="rate" type="number" required step="any" min="0.01" max=${known.configured_rate} value=${known.configured_rate / 2}></label>
+      <label>For how many minutes <input name="minutes" type="number" step="any" min="1" max="43200" value="30"></label>
+      <p class="hint">Without minutes: until someone takes it back.</p>`,
+    button: "Slow down",
+    act: (who, said) => post(`channels/${encodeURIComponent(channel)}/rate`, {
+      ...who, rate: Number(said.get("rate")), for_s: said.get("minutes") ? 60 * Number(said.get("minutes")) : null,
+    }),
+  }).then((done) => rated(channel, done));
+
+  const fullPace = (channel) => confirmed({
+    title: `Full pace for ${channel}`,
+    text: "Takes its rate for now back: it is sent to as is configured.",
+    button: "Full pace",
+    act: (who) => post(`channels/${encodeURIComponent(channel)}/rate`, { ...who, rate: null }),
+  }).then((done) => rated(channel, done));
+
+  function rated(channel, done) {
+    if (done === null) return;
+    tell(`${channel} is sent to at ${rate(done.rate)}.`);
+    load();
+  }
+
   const figure = (name, value, more = nothing) => html`<div><dt>${name}</dt><dd>${value}${more}</dd></div>`;
 
   const key = (colour, words) => html`<li><span class="key ${colour}" aria-hidden="true"></span>${words}</li>`;
@@ -87,6 +113,9 @@ export function overview({ tell, draw, load }) {
       <div class="buttons">
         ${channel.state === "paused" ? nothing : html`
           <button type="button" @click=${() => move(name, "pause")} aria-label="Pause ${name}">Pause …</button>`}
+        ${channel.rate_for_now ? html`
+          <button type="button" @click=${() => fullPace(name)} aria-label="Full pace for ${name}">Full pace …</button>` : html`
+          <button type="button" @click=${() => slow(name, channel)} aria-label="Slow ${name} down">Slow down …</button>`}
         ${channel.state === "sending" ? nothing : html`
           <button type="button" class="primary" @click=${() => move(name, "resume")} aria-label="Resume ${name}">Resume …</button>`}
       </div>
@@ -95,6 +124,8 @@ export function overview({ tell, draw, load }) {
   function standing(channel) {
     const words = [];
     if (channel.pause) words.push(html`Paused by ${channel.pause.by} ${ago(channel.pause.since)}: ${channel.pause.why}`);
+    const said = channel.rate_for_now;
+    if (said) words.push(html`${said.rate}/s for now, by ${said.by}${said.until ? html` until ${moment(said.until)}` : ""}: ${said.why}`);
     if (channel.circuit !== "closed") {
       const cause = channel.circuit_cause;
       words.push(html`${channel.circuit === "halted" ? "Halted" : "Circuit open"} ${ago(channel.circuit_since)}${cause ? `: ${cause.message || cause.code}` : ""}${channel.probe_in_s === null ? "" : `. Next probe in ${duration(channel.probe_in_s)}`}`);
