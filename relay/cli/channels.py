@@ -24,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(cls=Command, epilog="Example: order-relay rate main 2.5 --for 30m --why 'Jetti asked for it'")(rate)
 
 
-def rate(  # noqa: PLR0913 - one for each option
+def rate(  # noqa: PLR0913 - one option each
     *,
     channel: _Name,
     rate: Annotated[
