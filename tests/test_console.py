@@ -184,7 +184,7 @@ async def test_a_channel_is_slowed_down_for_now_and_goes_back_to_its_full_pace(
         await operator.answer("Slow down", why="Jetti asked for it")
         await expect(channel).to_contain_text("2.5/s for now, by ada until")
         await expect(channel).to_contain_text("Jetti asked for it")
-        await expect(channel).to_contain_text("2.5/s of 10.0/s")
+        await expect(channel).to_contain_text("2.5/s of 1,000.0/s")
         slowed = (await operator.api("status"))["channels"]["main"]
         await channel.get_by_role("button", name="Full pace for main").click()
         await operator.answer("Full pace", why="it is over")

@@ -158,16 +158,19 @@ async def test_promise_5_a_new_order_behind_many_updates_leaves_within_two_reque
 
 
 async def test_promise_6_in_no_second_are_more_requests_sent_than_rate_plus_burst(tmp_path: Path) -> None:
-    channels = {"main": {"sync_rate": 40, "burst": 5}}
+    # 100 ms apart, and three at once: what a busy machine holds up for a fifth of a second is made up for, so
+    # nearly all of the pace is used on any machine. How it is used at higher paces, `bench` and `demo` measure.
+    rate, burst, orders = 10, 3, 63
+    channels = {"main": {"sync_rate": 1, "multiplier": rate, "burst": burst}}
     async with relay_running(tmp_path, channels=channels) as (relay, imitated), Shop(relay.public_url) as shop:
         till = {"Authorization": "Bearer till-secret-77aa", "Content-Type": "application/json"}
-        sales = b"[" + b",".join(manual_sale(number) for number in range(1, 161)) + b"]"
+        sales = b"[" + b",".join(manual_sale(number) for number in range(1, orders + 1)) + b"]"
         assert (await shop.post("/orders", sales, till)).status == 202
         await idle(relay)
         sent = [made for made in relay.happenings.of(AttemptMade) if made.outcome == "sent"]
         times = [request.at for request in imitated.journal.after(0, 1000)]
-    assert len(sent) == len(times) == 160
-    # What left 25 ms apart may arrive a few milliseconds closer together: so a little less than a second.
+    assert len(sent) == len(times) == orders
+    # What left 100 ms apart may arrive a few milliseconds closer together: so a little less than a second.
     most = max(bisect_left(times, at + 0.95) - i for i, at in enumerate(times))
-    assert most <= 45
-    assert (len(times) - 6) / (times[-1] - times[0]) >= 0.5 * 40  # how much of it is used, `bench` and `demo` measure
+    assert most <= rate + burst
+    assert 0.95 * rate <= (orders - 1 - burst) / (times[-1] - times[0]) <= 1.01 * rate
