@@ -15,6 +15,8 @@ from typing import Any, Self, TypeVar
 import aiohttp
 from multidict import CIMultiDict
 
+from relay.clock import SystemClock
+from relay.core import instant
 from relay.core.events import Happening, RequestRefused, StoreTrouble, Unexpected
 from tests.fixtures import sample
 
@@ -24,6 +26,8 @@ _LARGE_BYTES = 1_000_000
 SHOP_SECRET = "shop-secret-5d1f"
 TILL_SECRET = "till-secret-77aa"
 ORDER: dict[str, Any] = json.loads(sample("shopify-order.json"))
+MADE_AT = instant.iso(SystemClock().now())
+"""When orders were made: just now, because what is older than a day is an old order's update."""
 SALE: dict[str, Any] = json.loads(sample("native-sale.json"))
 
 
@@ -33,6 +37,7 @@ def shopify_order(number: int, minute: int = 0, **changes: Any) -> bytes:
         "id": number,
         "admin_graphql_api_id": f"gid://shopify/Order/{number}",
         "name": f"#{number}",
+        "created_at": MADE_AT,
         "updated_at": f"2026-11-21T{minute // 60:02}:{minute % 60:02}:07-05:00",
         "note": f"minute {minute}",
     }
