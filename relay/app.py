@@ -374,7 +374,7 @@ async def _private(
         previewers={name: previewer_of(name, storefront) for name, storefront in settings.storefronts.items()},
         body_max_bytes=settings.public.body_max_bytes,
         host=settings.private.listen.host,
-        token=_shown(settings.private.token) or None,
+        tokens={name: token.get_secret_value() for name, token in settings.private.secrets.items()},
     )
     served = api(view, relay.store, desk.clock, observe)
     add_console(served)

@@ -103,17 +103,19 @@ class Desk:
             head_starts={name: dispatcher.channel.head_starts for name, dispatcher in self.dispatchers.items()},
         )
 
-    async def pause(self, channel: str, by: str, why: str) -> None:
+    async def pause(self, channel: str, by: str, why: str, token: str | None) -> None:
         """See :meth:`relay.dispatch.Dispatcher.pause`."""
-        await self.dispatchers[channel].pause(by, why)
+        await self.dispatchers[channel].pause(by, why, token)
 
-    async def resume(self, channel: str, by: str, why: str) -> None:
+    async def resume(self, channel: str, by: str, why: str, token: str | None) -> None:
         """See :meth:`relay.dispatch.Dispatcher.resume`."""
-        await self.dispatchers[channel].resume(by, why)
+        await self.dispatchers[channel].resume(by, why, token)
 
-    async def set_rate(self, channel: str, rate: float | None, for_s: float | None, by: str, why: str) -> None:
+    async def set_rate(
+        self, channel: str, rate: float | None, for_s: float | None, by: str, why: str, token: str | None
+    ) -> None:
         """See :meth:`relay.dispatch.Dispatcher.set_rate`."""
-        await self.dispatchers[channel].set_rate(rate, for_s, by, why)
+        await self.dispatchers[channel].set_rate(rate, for_s, by, why, token)
 
 
 def _mode(name: str, channel: Channel) -> str:

@@ -17,7 +17,7 @@ from relay.core.delivery import HeadStarts
 from relay.core.events import Observer, ReplayAdvanced, StoreTrouble, Unexpected
 from relay.core.order import Arrival
 from relay.core.sources import Identified, NotUnderstood, Source
-from relay.store import LostEvent, Receipt, Replay, Revived, Store, StoreError
+from relay.store import Deed, LostEvent, Receipt, Replay, Revived, Store, StoreError
 
 _ORDERS = 100
 """Orders revived by one step."""
@@ -78,8 +78,9 @@ class Replayer:
                 continue
             await self._clock.until(self._begun, _POLL_S)
 
-    async def read_again(self, lost: LostEvent) -> Receipt | None:
-        """Try once more to read an order from an event; ``None`` if it is left as it is.
+    async def read_again(self, lost: LostEvent, deed: Deed | None = None) -> Receipt | None:
+        """Try once more to read an order from an event; ``None`` if it is left as it is. ``deed``: whose doing it
+        is, if no replay's.
 
         Raises :class:`relay.store.StoreError`.
         """
@@ -102,7 +103,7 @@ class Replayer:
             headers=lost.headers,
             fetch_after_s=reader.fetch_after_s,
         )
-        receipt = await self._store.understood(event.id, arrival)
+        receipt = await self._store.understood(event.id, arrival, deed)
         if receipt is not None and receipt.waiting is not None:
             self.offer(Revived(reader.channel, receipt.waiting))
         return receipt

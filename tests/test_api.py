@@ -1,6 +1,7 @@
 """The private listener, over real sockets: health, metrics, looking, and who may look. And its reference is true."""
 
 import asyncio
+import hashlib
 import inspect
 import json
 import logging
@@ -26,6 +27,7 @@ from relay.core.order import Disposition
 from relay.core.pressure import REFUSALS
 from relay.core.sources import moment
 from relay.sandbox import Fault, RunningSandbox, SandboxSettings
+from relay.store import Cutoffs, SweepPlace
 from tests.builders import NOW, at
 from tests.fakes import SALE, TILL_SECRET, Answer, Shop, Wire, answered, fetched, manual_sale, request, shopify_order
 from tests.running import SHOP, RunningRelay, relay_running
@@ -207,7 +209,7 @@ async def test_status_says_when_the_backlog_will_be_gone_pauses_included(tmp_pat
     ("path", "status", "kind"),
     [
         ("/", 404, "unknown-path"), ("/api", 404, "unknown-path"), ("/webhooks/shop", 404, "unknown-path"),
-        ("/api/orders", 422, "invalid-request"), ("/api/orders?reference=%20", 422, "invalid-request"),
+        ("/api/orders?reference=", 422, "invalid-request"), ("/api/orders?reference=%20", 422, "invalid-request"),
         ("/api/orders?reference=%00", 422, "invalid-request"), ("/api/orders/1", 404, "unknown-order"),
         ("/api/orders/x", 404, "unknown-order"), ("/api/orders/-1", 404, "unknown-order"),
         ("/api/orders/%C2%B2", 404, "unknown-order"), ("/api/orders/" + "9" * 19, 404, "unknown-order"),
@@ -234,7 +236,7 @@ async def test_an_odd_reference_finds_nothing_and_breaks_nothing(desk: Desk, que
         answer = await wire.answer()
 
     assert answer is not None
-    assert (answer.status, answer.json) == (200, {"orders": []})
+    assert (answer.status, answer.json) == (200, {"orders": [], "next": None})
 
 
 @pytest.mark.parametrize(
@@ -367,7 +369,7 @@ async def test_a_request_to_change_something_is_small_json_that_says_who(
     answer = await posted(desk.relay.private_url + path, body, {"Content-Type": content_type})
 
     assert (answer.status, answer.type) == (status, kind)
-    assert (await desk.get("/api/deeds")).json == {"deeds": []}
+    assert (await desk.get("/api/deeds")).json["deeds"] == []
 
 
 async def test_an_unknown_member_is_refused_by_its_name(desk: Desk) -> None:
@@ -635,7 +637,7 @@ async def test_named_orders_are_replayed_at_once_and_what_cannot_be_is_said(morg
     assert morgue.desk.jetti.account.sale("1001") is not None
     assert await morgue.codes() == {"api.sale.invalid": 2, "unmappable": 1, "no_order": 1}
     (deed,) = (await morgue.desk.get("/api/deeds")).json["deeds"]
-    assert (deed["by"], deed["what"], deed["about"]) == ("ada", "replay", "order:1, order:99, event:5")
+    assert (deed["by"], deed["what"], deed["about"]) == ("ada", "replay", "order:1, order:99")
 
 
 async def test_a_selection_is_replayed_in_the_lane_behind_live_traffic(morgue: Morgue) -> None:
@@ -679,7 +681,7 @@ async def test_a_replay_of_nothing_or_of_two_things_is_refused(
     answer = await morgue.desk.post(REPLAY, **WHO, **content)
 
     assert (answer.status, answer.type) == (status, kind)
-    assert (await morgue.desk.get("/api/replays")).json == {"replays": []}
+    assert (await morgue.desk.get("/api/replays")).json["replays"] == []
 
 
 async def test_discarded_dead_letters_are_no_dead_letters_and_say_who_discarded_them(morgue: Morgue) -> None:
@@ -696,7 +698,7 @@ async def test_an_order_that_lives_is_not_discarded(morgue: Morgue) -> None:
     answer = await morgue.desk.post(DISCARD, orders=[1], by="ada", why="x")
 
     assert answer.json["left"] == {"orders": [1], "events": []}
-    assert (await morgue.desk.get("/api/deeds")).json == {"deeds": []}
+    assert (await morgue.desk.get("/api/deeds")).json["deeds"] == []
 
 
 @pytest.mark.parametrize("content", [{"why": "x"}, {"orders": [1]}, {"orders": [1], "why": " "}])
@@ -716,6 +718,202 @@ async def test_a_replay_that_is_not_there_is_not_found(desk: Desk, path: str) ->
     answer = await desk.get(path)
 
     assert (answer.status, answer.type) == (404, "unknown-replay")
+
+
+# -- one order, events, storefronts ------------------------------------------------------------------------------------
+
+EMAIL_HASH = hashlib.sha256(b"orders@buyer.example").hexdigest()
+
+
+async def _pages(desk: Desk, path: str, member: str) -> list[Any]:
+    """Every page of a list, one entry each."""
+    found, cursor = [], ""
+    while True:
+        answer = (await desk.get(f"{path}{'&' if '?' in path else '?'}limit=1{cursor}")).json
+        found += answer[member]
+        if answer["next"] is None:
+            return found
+        cursor = f"&cursor={answer['next']}"
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", ["1004", "1003", "1002", "1001"]), ("text=100", ["1004", "1003", "1002", "1001"]), ("text=1001", ["1001"]),
+        ("text=01", []), ("reference=1001", ["1001"]), ("reference=%231001", ["1001"]), ("reference=100", []),
+        ("external_id=1002", ["1002"]), ("external_id=%231002", []), ("external_id=1002&text=10", ["1002"]),
+        ("external_id=1002&text=1001", []), ("state=dead", ["1004", "1003", "1002", "1001"]), ("state=sent", []),
+        ("storefront=shop&channel=main&text=%231003", ["1003"]), ("storefront=till", []), ("channel=other", []),
+        (f"email_hash={EMAIL_HASH}", ["1003", "1002", "1001"]),
+        (f"email_hash={EMAIL_HASH.upper()}&text=1002", ["1002"]),
+        (f"email_hash={'0' * 64}", []),
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_orders_are_found_by_everything_that_is_given_page_by_page(
+    morgue: Morgue, query: str, found: list[str]
+) -> None:
+    whole = (await morgue.desk.get(f"/api/orders?{query}")).json
+    paged = await _pages(morgue.desk, f"/api/orders?{query}", "orders")
+
+    assert [order["external_id"] for order in whole["orders"]] == found
+    assert [order["external_id"] for order in paged] == found
+
+
+@pytest.mark.parametrize(
+    ("path", "member"),
+    [
+        ("/api/orders", "orders"), ("/api/dead-letters", "dead_letters"), ("/api/held", "held"),
+        ("/api/deeds", "deeds"), ("/api/replays", "replays"), ("/api/events", "events"),
+    ],
+)  # fmt: skip
+async def test_every_list_goes_on_where_its_page_ended(morgue: Morgue, path: str, member: str) -> None:
+    for code in ("unmappable", "api.sale.invalid"):
+        await morgue.replayed(await morgue.desk.post(REPLAY, code=code, **WHO))
+    await morgue.desk.relay.happenings.until(lambda: len(morgue.desk.relay.happenings.of(AttemptMade)) >= 6)
+    whole = (await morgue.desk.get(path)).json[member]
+    paged = await _pages(morgue.desk, path, member)
+    odd = [await morgue.desk.get(f"{path}?cursor={cursor}") for cursor in ("x", "", "A" * 25, "%C3%A9" * 24, "=" * 24)]
+    nowhere = await morgue.desk.get(f"{path}?cursor={'_' * 24}")
+
+    assert paged == whole
+    assert len(whole) == {"held": 0, "deeds": 2, "replays": 2, "orders": 4, "events": 5, "dead_letters": 2}[member]
+    assert [(answer.status, "cursor" in answer.json["detail"]) for answer in odd] == [(422, True)] * 5
+    assert nowhere.status == 200
+
+
+RESEND = "/api/orders/1/resend"
+
+
+async def test_an_order_that_jetti_has_is_sent_again_by_a_named_person(desk: Desk) -> None:
+    await desk.shop.send(shopify_order(1001))
+    await desk.attempts(1)
+    await desk.relay.happenings.until(lambda: desk.jetti.account.sale("1001") is not None)
+    answer = await desk.post(RESEND, by="ada", why="deleted at Jetti by mistake")
+    await desk.attempts(2)
+    (deed,) = (await desk.get("/api/deeds?about=order:1")).json["deeds"]
+
+    assert (answer.status, answer.json["order"]["state"], answer.json["order"]["lane"]) == (200, "waiting", "replay")
+    assert (deed["by"], deed["what"], deed["about"]) == ("ada", "resend", "order:1")
+    assert [(made.revision, made.outcome) for made in desk.relay.happenings.of(AttemptMade)] == [(1, "sent")] * 2
+    assert desk.jetti.journal.last_seq == 2
+
+
+async def test_a_dead_order_is_sent_again_and_then_no_more_until_it_is_there(morgue: Morgue) -> None:
+    await morgue.desk.post(PAUSE, **WHO)
+    first, second = [await morgue.desk.post(RESEND, **WHO) for _ in range(2)]
+
+    assert (first.status, second.status, second.type) == (200, 409, "not-now")
+    assert "on its way already" in second.json["detail"]
+
+
+async def test_an_order_whose_webhook_is_gone_is_not_sent_again(desk: Desk, tmp_path: Path) -> None:
+    await desk.shop.send(shopify_order(1001))
+    await desk.attempts(1)
+    await desk.relay.store.sweep(Cutoffs(bodies=SystemClock().now() + 10**9, finished=0), SweepPlace(), limit=1000)
+    answer = await desk.post(RESEND, **WHO)
+
+    assert (answer.status, answer.type) == (409, "body-gone")
+    assert (await desk.get("/api/deeds")).json["deeds"] == []
+
+
+async def test_a_held_order_is_discarded_or_released_and_not_resent(tmp_path: Path) -> None:
+    shop_table = SHOP | {"accept_when": "financial_status == 'paid'"}
+    async with (
+        relay_running(tmp_path, storefronts={"shop": shop_table}) as (relay, jetti),
+        Shop(relay.public_url) as shop,
+    ):
+        desk = Desk(relay, jetti, shop)
+        await shop.send(shopify_order(1001, financial_status="pending"))
+        await relay.happenings.until(lambda: bool(relay.happenings.of(EventFound)))
+        resent = await desk.post(RESEND, **WHO)
+        discarded = await desk.post("/api/orders/1/discard", by="ada", why="never paid")
+        again = await desk.post("/api/orders/1/discard", **WHO)
+        order = (await desk.get("/api/orders/1")).json["order"]
+        deeds = (await desk.get("/api/deeds")).json["deeds"]
+
+    assert (resent.status, resent.type, "release" in resent.json["detail"]) == (409, "not-now", True)
+    assert discarded.json == {"discarded": {"orders": [1], "events": []}, "left": {"orders": [], "events": []}}
+    assert (again.status, again.type) == (409, "not-now")
+    assert (order["state"], order["why"]) == ("discarded", "by ada: never paid")
+    assert [(deed["what"], deed["about"]) for deed in deeds] == [("discard", "order:1")]
+
+
+@pytest.mark.parametrize("path", ["/api/orders/99/resend", "/api/orders/x/discard"])
+async def test_what_is_done_to_an_order_that_is_not_there_is_refused(desk: Desk, path: str) -> None:
+    answer = await desk.post(path, **WHO)
+
+    assert (answer.status, answer.type) == (404, "unknown-order")
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", [5, 4, 3, 2, 1]), ("order=1", [1]), ("order=99", []), ("storefront=till", []),
+        ("disposition=quarantined", [5, 4]), ("disposition=queued", [3, 2, 1]), ("since=2999-01-01T00:00:00Z", []),
+        ("until=2020-01-01T00:00:00Z", []), ("since=2020-01-01T00:00:00Z&storefront=shop", [5, 4, 3, 2, 1]),
+    ],
+)  # fmt: skip
+async def test_events_are_found_by_everything_that_is_given(morgue: Morgue, query: str, found: list[int]) -> None:
+    events = (await morgue.desk.get(f"/api/events?{query}")).json["events"]
+
+    assert [event["event"] for event in events] == found
+
+
+async def test_an_event_is_shown_with_its_order_if_it_has_one(morgue: Morgue) -> None:
+    one, lost, none = [await morgue.desk.get(f"/api/events/{event}") for event in (1, 5, 99)]
+
+    assert (one.json["event"]["place"], one.json["order"]["external_id"], one.json["has_body"]) == (
+        "dead",
+        "1001",
+        True,
+    )
+    assert (lost.json["event"]["disposition"], lost.json["order"]) == ("quarantined", None)
+    assert (none.status, none.type) == (404, "unknown-event")
+
+
+async def test_storefronts_say_what_came_from_them(morgue: Morgue) -> None:
+    await morgue.desk.shop.post("/webhooks/shop", b"{}")
+    storefronts = {one["name"]: one for one in (await morgue.desk.get("/api/storefronts")).json["storefronts"]}
+
+    shop, till = storefronts["shop"], storefronts["till"]
+    assert (shop["kind"], shop["accepted"], shop["refused_requests"], shop["held"]) == ("shopify", 5, 1, 0)
+    assert shop["last_event_at"] is not None
+    assert (till["configured"], till["accepted"], till["last_event_at"]) == (True, 0, None)
+
+
+# -- whose token it was ------------------------------------------------------------------------------------------------
+
+
+async def test_every_deed_says_whose_token_was_shown(tmp_path: Path) -> None:
+    tokens = {"token": TOKEN, "tokens": {"desk": {"token": "desk-token-1"}, "cron": {"token": "cron-token-2"}}}
+    async with relay_running(tmp_path, private=tokens) as (relay, _), Shop(relay.public_url) as shop:
+        await shop.send(shopify_order(1001))
+        await relay.happenings.until(lambda: bool(relay.happenings.of(AttemptMade)))
+
+        async def done(path: str, token: str, **content: Any) -> int:
+            headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+            return (await posted(relay.private_url + path, content | WHO, headers)).status
+
+        statuses = [
+            await done(PAUSE, "desk-token-1"),
+            await done(RESUME, "cron-token-2"),
+            await done("/api/orders/1/reveal", TOKEN),
+            await done(RESEND, "desk-token-1"),
+            await done(PAUSE, "nobody's"),
+        ]
+        deeds = await relay.store.deeds()
+
+    assert statuses == [200, 200, 200, 200, 401]
+    assert [(deed.what, deed.token) for deed in reversed(deeds)] == [
+        ("pause", "desk"), ("resume", "cron"), ("reveal", "token"), ("resend", "desk"),
+    ]  # fmt: skip
+
+
+async def test_without_a_token_a_deed_names_none(desk: Desk) -> None:
+    await desk.post(PAUSE, **WHO)
+
+    assert [deed["token"] for deed in (await desk.get("/api/deeds")).json["deeds"]] == [None]
 
 
 # -- metrics -----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from relay.core.mapping import Made, Maker, conclude
 from relay.core.order import NOTHING_THERE, Disposition, Order
 from relay.core.outcome import Ignored, Outcome
 from relay.core.sources.native import Native
-from relay.store import Receipt, Settled, Settlement, Store
+from relay.store import Receipt, Revival, Settled, Settlement, Store
 from relay.store.sqlite import SqliteStore
 from tests.builders import (
     CANCELLED,
@@ -223,3 +223,10 @@ async def test_what_was_waiting_when_the_process_died_may_have_been_in_flight(tm
         assert not (await take(again, receipt)).order.certainly_unsent
     finally:
         await again.close()
+
+
+async def test_what_was_cancelled_by_a_call_is_not_cancelled_again_by_who_has_it_sent_again(store: Store) -> None:
+    receipt = await to_be_cancelled(store)
+    called = await settled(store, receipt, CANCELLED, channel=CANCEL, after_s=None)
+    assert where(called.order) == (CANCEL, State.SENT, 1)
+    assert await store.revive(Revival([id_of(receipt)], at(99), {}, again=True)) == []

@@ -710,7 +710,7 @@ async def test_a_bulk_replay_is_not_begun_where_nobody_can_be_asked(desk: Desk) 
 
     assert (said.code, said.out) == (2, "")
     assert "add --yes" in flat(said.err)
-    assert (await fetched(desk.relay.private_url + "/api/replays")).json == {"replays": []}
+    assert (await fetched(desk.relay.private_url + "/api/replays")).json["replays"] == []
 
 
 @pytest.mark.parametrize(
@@ -729,7 +729,7 @@ async def test_what_is_not_said_clearly_is_not_done(desk: Desk, words: tuple[str
     said = await desk.command(*words)
 
     assert (said.code, said.out) == (2, "")
-    assert (await fetched(desk.relay.private_url + "/api/deeds")).json == {"deeds": []}
+    assert (await fetched(desk.relay.private_url + "/api/deeds")).json["deeds"] == []
 
 
 async def test_a_selection_without_dead_letters_is_said(desk: Desk) -> None:

@@ -128,7 +128,7 @@ def hash_of(settings: Settings, name: str = "main") -> str | None:
 def paths(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[str]:
     """The keys of a configuration as `keys` writes them."""
     for key, value in values.items():
-        path = (*above, "NAME" if above in {("channels",), ("storefronts",)} else key)
+        path = (*above, "NAME" if above in {("channels",), ("storefronts",), ("private", "tokens")} else key)
         if isinstance(value, dict) and ".".join(path) not in KNOWN:
             yield from paths(value, path)
         elif isinstance(value, list) and ".".join(path) not in KNOWN:
@@ -470,6 +470,34 @@ class TestWrongValues:
 
 
 class TestContradictions:
+    def test_tokens_have_names_and_come_from_files_or_the_environment_too(self) -> None:
+        Path("desk").write_text("from-file\n", encoding="utf-8")
+        toml = '[private]\ntoken = "t0"\n[private.tokens.desk]\ntoken_file = "desk"\n[private.tokens.cron]\ntoken = "c"'
+        private = loaded(toml, {"RELAY_PRIVATE__TOKENS__CRON__TOKEN": "from-env"}).private
+        shown = {name: token.get_secret_value() for name, token in private.secrets.items()}
+        assert shown == {"token": "t0", "desk": "from-file", "cron": "from-env"}
+        assert "from-file" not in str(loaded(toml).redacted())
+
+    def test_a_named_token_is_enough_for_an_open_listener(self) -> None:
+        settings = loaded('[private]\nlisten = "0.0.0.0:9090"\n[private.tokens.desk]\ntoken = "t"')
+        assert list(settings.private.secrets) == ["desk"]
+
+    @pytest.mark.parametrize(
+        ("toml", "key"),
+        [
+            ('[private]\ntoken = "same"\n[private.tokens.desk]\ntoken = "same"', "private.tokens.desk.token"),
+            ('[private.tokens.a]\ntoken = "same"\n[private.tokens.b]\ntoken = "same"', "private.tokens.b.token"),
+            ('[private]\ntoken = "t"\n[private.tokens.token]\ntoken = "u"', "private.tokens.token"),
+            ('[private.tokens.desk]\ntoken = ""', "private.tokens.desk.token"),
+            ("[private.tokens.desk]", "private.tokens.desk.token"),
+            ('[private.tokens."A b"]\ntoken = "t"', "private.tokens.A b"),
+        ],
+    )
+    def test_a_token_that_could_be_somebody_elses_is_refused(self, toml: str, key: str) -> None:
+        problem = only(refused(toml))
+        assert problem.key == key
+        assert "same" not in str(problem)
+
     def test_an_open_private_listener_needs_a_token(self) -> None:
         problem = only(refused('[private]\nlisten = "0.0.0.0:9090"'))
         assert problem.key == "private.listen"
@@ -1030,12 +1058,12 @@ class TestKindsOfOthers:
 def uncommented(*, plain: bool) -> str:
     """The example with every optional key set; of a secret and its ``_file``, and of other keys that exclude each
     other, only the one or the other."""
-    text = re.sub(r"^# (?=[a-z_]+ = )", "", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    text = re.sub(r"^# (?=[a-z_.]+ = )", "", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     in_the_place_of = {"timestamp_header": "timestamp_prefix", "version": "sequence_header"}
     lines = [line for line in text.splitlines() if line.partition(" = ")[0] not in in_the_place_of]
     if plain:
-        return "\n".join(line for line in lines if not re.match(r"[a-z_]+_file = ", line))
-    filed = {"token", "webhook_hash", "secrets", "client_secrets", "api_token", "headers"}
+        return "\n".join(line for line in lines if not re.match(r"[a-z_.]+_file = ", line))
+    filed = {"token", "tokens.desk.token", "webhook_hash", "secrets", "client_secrets", "api_token", "headers"}
     return "\n".join(line for line in lines if line.partition(" = ")[0] not in filed)
 
 
@@ -1051,7 +1079,7 @@ class TestExample:
         def compare(values: Mapping[str, Any], above: tuple[str, ...], kind: str | None = None) -> None:
             defaults = {key.name: "" if key.secret else key.default for key in keys(kind)}
             for key, value in values.items():
-                path = (*above, "NAME" if above in {("channels",), ("storefronts",)} else key)
+                path = (*above, "NAME" if above in {("channels",), ("storefronts",), ("private", "tokens")} else key)
                 if isinstance(value, dict) and ".".join(path) not in KNOWN:
                     compare(value, path, value.get("kind"))
                 elif (default := defaults[".".join(path)]) and (path[-1], value) not in NOT_DEFAULT:
@@ -1060,7 +1088,7 @@ class TestExample:
         compare(example, ())
 
     def test_no_key_is_missing_from_it(self) -> None:
-        text = re.sub(r"^# (?=[a-z_]+ = )", "", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        text = re.sub(r"^# (?=[a-z_.]+ = )", "", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
         example = tomllib.loads(text)
         assert {key.name for key in keys()} == set(paths(example))
         common = {f"storefronts.NAME.{name}" for name in Storefront.model_fields}
@@ -1076,7 +1104,7 @@ class TestExample:
 
     def test_its_secret_files_load(self) -> None:
         Path("secrets").mkdir()
-        named = re.findall(r'^\w+_file = "(.*?)"', uncommented(plain=False), re.MULTILINE)
+        named = re.findall(r'^[\w.]+_file = "(.*?)"', uncommented(plain=False), re.MULTILINE)
         of_kinds = [key for kind in KINDS for key in keys(kind) if key.name.endswith("_file") and key.kinds]
         plain = [key for key in keys() if key.name.endswith("_file") and not key.kinds]
         assert len(named) == len(of_kinds) + len(plain)
@@ -1118,6 +1146,7 @@ class TestReference:
     def test_secrets_are_known_as_such(self) -> None:
         assert {key.name for key in keys() if key.secret} == {
             "private.token",
+            "private.tokens.NAME.token",
             "channels.NAME.webhook_hash",
             "channels.NAME.token",
             "storefronts.NAME.secrets",

@@ -128,7 +128,7 @@ class _Clock(SystemClock):
 
 async def test_a_session_ends_by_itself(tmp_path: Path) -> None:
     clock = _Clock()
-    sessions = Sessions(TOKEN, clock)
+    sessions = Sessions({"token": TOKEN}, clock)
     app = aiohttp.web.Application()
     app.router.add_post("/api/session", sessions.sign_in)
     app.router.add_get("/api/session", sessions.look)

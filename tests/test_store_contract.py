@@ -1400,6 +1400,30 @@ async def test_an_order_can_be_revived_in_the_lane_it_had(store: Store) -> None:
     assert await store.revive(revival(first, lane=None)) == [Revived("main", Waiting(at(60 - 3600), id_of(first)))]
 
 
+async def test_a_sent_order_waits_again_only_when_it_is_to_be_sent_again_and_then_nobody_says_that_it_is_unchanged(
+    store: Store,
+) -> None:
+    first = await accept(store, upsert("1", version=1))
+    await deliver(store, first, digest=b"what Jetti has")
+    assert await store.revive(revival(first)) == []
+    assert await store.deeds() == []
+    again = replace(revival(first), again=True)
+    assert [one.waiting.order_id for one in await store.revive(again)] == [id_of(first)]
+    order = await order_of(store, first)
+    assert (order.state, order.lane, order.delivered_revision) == (State.WAITING, Lane.REPLAY, 1)
+    assert order.delivered_digest is None
+    assert await store.deeds() == [deed("replay")]
+    assert await store.revive(again) == [], "it is on its way"
+
+
+async def test_an_event_that_is_read_again_by_a_person_is_on_record_with_it(store: Store) -> None:
+    lost = await accept(store, garbled())
+    assert await store.understood(lost.event_id, arrival(garbled()), deed("replay")) is None
+    assert await store.deeds() == [], "nothing was done"
+    assert await store.understood(lost.event_id, arrival(upsert("1001")), deed("replay")) is not None
+    assert await store.deeds() == [deed("replay")]
+
+
 async def test_only_what_died_of_the_named_cause_is_revived(store: Store) -> None:
     refused, garbage, sent = [await accept(store, upsert(str(number))) for number in range(3)]
     await deliver(store, refused, REFUSED)

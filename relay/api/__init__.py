@@ -29,7 +29,7 @@ __all__ = ["ChannelView", "Hands", "LimitView", "Pulse", "View", "api"]
 
 def api(view: View, store: Store, clock: Clock, observe: Observer) -> web.Application:
     """The private listener's application."""
-    sessions = Sessions(view.token, clock)
+    sessions = Sessions(view.tokens, clock)
     parts = Parts(
         Looking(view, store, clock),
         Acting(view, store, clock, observe),

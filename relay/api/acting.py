@@ -1,7 +1,4 @@
-"""What may be done. It is on record, with who did it and why, in the transaction that did it.
-
-One thing is not yet: the store takes no deed with an event that is read again by name, so that is only logged.
-"""
+"""What may be done. It is on record, with who did it, by which token, and why, in the transaction that did it."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -11,12 +8,15 @@ from msgspec.structs import asdict, replace
 from relay.api import asked, models, shown
 from relay.api.answers import json
 from relay.api.looking import find_lost
+from relay.api.sessions import token_of
 from relay.api.view import View
 from relay.clock import Clock
 from relay.core import instant
 from relay.core.delivery import Lane, State
 from relay.core.events import Observer, PersonActed
+from relay.core.order import Order, is_cancelling
 from relay.core.problem import Problem
+from relay.core.whereabouts import Whereabouts
 from relay.store import Deed, Discarding, Release, Revival, Store
 
 _NAMED_MAX = 5
@@ -46,12 +46,13 @@ class Acting:
             raise Problem(
                 409, "already-paused", f"channel {name} is already paused by {pause.by} since {since} UTC: {pause.why}"
             )
-        return await self._move(name, self._hands.pause, standing)
+        return await self._move(name, self._hands.pause, standing, token_of(request))
 
     async def resume(self, request: web.Request) -> web.Response:
         """End whatever keeps a channel from sending: a pause, a rest, an open circuit, a halt."""
         name = self._channel(request)
-        return await self._move(name, self._hands.resume, await asked.body(request, asked.Standing))
+        standing = await asked.body(request, asked.Standing)
+        return await self._move(name, self._hands.resume, standing, token_of(request))
 
     async def rate(self, request: web.Request) -> web.Response:
         """Send no faster than this through a channel for now, or as configured again."""
@@ -60,7 +61,7 @@ class Acting:
         if wanted.rate is None and self._view.channels()[name].condition.rate_for_now is None:
             raise Problem(409, "no-rate-for-now", f"channel {name} has no rate for now: nothing to take back")
         try:
-            await self._hands.set_rate(name, wanted.rate, wanted.for_s, wanted.by, wanted.why)
+            await self._hands.set_rate(name, wanted.rate, wanted.for_s, wanted.by, wanted.why, token_of(request))
         except ValueError as error:
             raise Problem(409, "not-below-configured", f"rate {error}") from None
         view = self._view.channels()[name]
@@ -68,10 +69,14 @@ class Acting:
         return json(models.Rated(channel=name, **asdict(now), rate=rate, configured_rate=view.configured_rate))
 
     async def _move(
-        self, name: str, move: Callable[[str, str, str], Awaitable[None]], standing: asked.Reasoned | asked.Standing
+        self,
+        name: str,
+        move: Callable[[str, str, str, str | None], Awaitable[None]],
+        standing: asked.Reasoned | asked.Standing,
+        token: str | None,
     ) -> web.Response:
         try:
-            await move(name, standing.by, standing.why)
+            await move(name, standing.by, standing.why, token)
         except ValueError as error:
             raise Problem(
                 409, "secrets-unreadable", f"channel {name} is as it was: {' '.join(str(error).split())}"
@@ -94,35 +99,38 @@ class Acting:
         if named and (wanted.criteria or wanted.all):
             raise Problem(422, "mixed-selection", "name orders and events, or select by criteria: not both at once")
         if named:
-            return await self._replay_named(wanted)
+            return await self._replay_named(wanted, token_of(request))
         if not wanted.criteria and not wanted.all:
             raise Problem(
                 422, "selects-everything",
                 "nothing is selected: name orders or events, give a code, channel, storefront or since, "
                 "or say all: true",
             )  # fmt: skip
-        return await self._replay_selected(wanted)
+        return await self._replay_selected(wanted, token_of(request))
 
-    async def _replay_named(self, wanted: asked.Replaying) -> web.Response:
-        deed = self._deed(wanted, "replay", _named(wanted.orders, wanted.events))
-        revived = await self._store.revive(Revival(wanted.orders, deed.at, self._hands.head_starts, deed=deed))
+    async def _replay_named(self, wanted: asked.Replaying, token: str | None) -> web.Response:
+        now, head_starts = self._clock.now(), self._hands.head_starts
+        deed = Deed(now, wanted.by, "replay", _named(wanted.orders, ()), wanted.why, token)
+        revived = await self._store.revive(Revival(wanted.orders, now, head_starts, deed=deed))
         for order in revived:
             self._hands.offer(order)
-        if wanted.events and not revived:
-            await self._store.record(deed)
-        events = [event_id for event_id in wanted.events if await self._read_again(event_id)]
-        if revived or events:
+        if revived:
             self._tell(deed)
+        events = [event_id for event_id in wanted.events if await self._read_again(event_id, wanted, token)]
         done, left = _done(wanted.orders, wanted.events, [r.waiting.order_id for r in revived], events)
         return json(models.Replayed(replayed=done, left=left))
 
-    async def _read_again(self, event_id: int) -> bool:
+    async def _read_again(self, event_id: int, wanted: asked.Replaying, token: str | None) -> bool:
         lost = await find_lost(self._store, event_id)
-        return lost is not None and await self._hands.read_again(lost) is not None
+        deed = Deed(self._clock.now(), wanted.by, "replay", _named((), (event_id,)), wanted.why, token)
+        if lost is None or await self._hands.read_again(lost, deed) is None:
+            return False
+        self._tell(deed)
+        return True
 
-    async def _replay_selected(self, wanted: asked.Replaying) -> web.Response:
+    async def _replay_selected(self, wanted: asked.Replaying, token: str | None) -> web.Response:
         selected = _selected(wanted)
-        deed = self._deed(wanted, "replay", selected)
+        deed = Deed(self._clock.now(), wanted.by, "replay", selected, wanted.why, token)
         selection = wanted.selection(deed.at)
         if not await self._store.dead_letters(1, selection):
             raise Problem(404, "no-dead-letters", f"no dead letter has {selected}")
@@ -136,7 +144,7 @@ class Acting:
         wanted = await asked.body(request, asked.Discarding)
         if not wanted.orders and not wanted.events:
             raise Problem(422, "nothing-named", "name the orders or events that are to be discarded, by their ids")
-        deed = self._deed(wanted, "discard", _named(wanted.orders, wanted.events))
+        deed = self._deed(request, wanted, "discard", _named(wanted.orders, wanted.events))
         orders, events = await self._store.discard(Discarding(deed, wanted.orders, wanted.events, _DEAD))
         if orders or events:
             self._tell(deed)
@@ -157,10 +165,11 @@ class Acting:
                 "nothing is selected: name orders, or say all: true, with a storefront if only its orders are meant",
             )  # fmt: skip
         if wanted.orders:
-            return json(await self._release(wanted, wanted.orders, _named(wanted.orders, ()), None))
-        return await self._release_page(wanted)
+            deed = self._deed(request, wanted, "release", _named(wanted.orders, ()))
+            return json(await self._release(deed, wanted.orders, None))
+        return await self._release_page(request, wanted)
 
-    async def _release_page(self, wanted: asked.Releasing) -> web.Response:
+    async def _release_page(self, request: web.Request, wanted: asked.Releasing) -> web.Response:
         until = wanted.held_until(self._clock.now())
         found = await self._store.held(_RELEASED_MAX + 1, storefront=wanted.storefront, after=wanted.after, until=until)
         page = found[:_RELEASED_MAX]
@@ -168,15 +177,13 @@ class Acting:
         if not page and wanted.after is None:
             raise Problem(404, "no-held-orders", f"no order of {of} is held")
         ids = [order.id for order in page]
-        done = await self._release(wanted, ids, f"all of {of}: {_named(ids, ())}", Lane.REPLAY)
+        deed = self._deed(request, wanted, "release", f"all of {of}: {_named(ids, ())}")
+        done = await self._release(deed, ids, Lane.REPLAY)
         more = len(found) > len(page)
         last = page[-1] if more else None
         return json(replace(done, next=None if last is None else (last.held_since or 0, last.id)))
 
-    async def _release(
-        self, wanted: asked.Releasing, order_ids: Sequence[int], about: str, lane: Lane | None
-    ) -> models.Released:
-        deed = self._deed(wanted, "release", about)
+    async def _release(self, deed: Deed, order_ids: Sequence[int], lane: Lane | None) -> models.Released:
         channels = {name: str(storefront["channel"]) for name, storefront in self._view.storefronts.items()}
         released = await self._store.release(Release(order_ids, deed.at, self._hands.head_starts, channels, lane, deed))
         for order in released.waiting:
@@ -191,22 +198,78 @@ class Acting:
         wanted = await asked.body(request, asked.DiscardingHeld)
         if not wanted.orders:
             raise Problem(422, "nothing-named", "name the orders that are to be discarded, by their ids")
-        deed = self._deed(wanted, "discard", _named(wanted.orders, ()))
+        deed = self._deed(request, wanted, "discard", _named(wanted.orders, ()))
         orders, _ = await self._store.discard(Discarding(deed, wanted.orders, (), _HELD))
         if orders:
             self._tell(deed)
         done, left = _done(wanted.orders, (), orders, ())
         return json(models.Discarded(discarded=done, left=left))
 
+    # -- one order -------------------------------------------------------------------------------------------------
+
+    async def resend(self, request: web.Request) -> web.Response:
+        """Send an order's newest state again, though Jetti may have it: at least once, under the same externalId."""
+        known, wanted = await self._order(request), await asked.body(request, asked.Reasoned)
+        if known.state not in _RESENT or is_cancelling(known.channel):
+            raise Problem(409, "not-now", f"order:{known.id} is not sent again: {self._instead(known)}")
+        deed = self._deed(request, wanted, "resend", _named((known.id,), ()))
+        revival = Revival([known.id], deed.at, self._hands.head_starts, deed=deed, again=True)
+        revived = await self._store.revive(revival)
+        now = await self._order(request)
+        if not revived:
+            if now.state in _RESENT:
+                raise Problem(
+                    409, "body-gone", f"the webhook of order:{known.id} is not kept any more, or was never whole: let "
+                    "the shop send it again",
+                )  # fmt: skip
+            raise Problem(409, "not-now", f"order:{known.id} has moved on meanwhile: {self._instead(now)}")
+        for order in revived:
+            self._hands.offer(order)
+        self._tell(deed)
+        channels = self._view.channels()
+        return json(models.Resent(order=shown.order(now, channels, self._whereabouts(now))))
+
+    async def discard_order(self, request: web.Request) -> web.Response:
+        """A dead or held order that needs nothing."""
+        known, wanted = await self._order(request), await asked.body(request, asked.Reasoned)
+        deed = self._deed(request, wanted, "discard", _named((known.id,), ()))
+        orders, _ = await self._store.discard(Discarding(deed, [known.id], (), _DEAD | _HELD))
+        if not orders:
+            now = self._whereabouts(await self._order(request))
+            raise Problem(
+                409, "not-now", f"order:{known.id} is neither dead nor held, so there is nothing to discard: it is "
+                f"{now.place}. {now.words}",
+            )  # fmt: skip
+        self._tell(deed)
+        done, left = _done([known.id], (), orders, ())
+        return json(models.Discarded(discarded=done, left=left))
+
+    async def _order(self, request: web.Request) -> Order:
+        order_id = asked.whole(request.match_info["id"])
+        timeline = None if order_id is None else await self._store.timeline(order_id, limit=1)
+        if timeline is None:
+            raise Problem(404, "unknown-order", f"there is no order:{request.match_info['id'][:20]}")
+        return timeline.order
+
+    def _whereabouts(self, order: Order) -> Whereabouts:
+        return shown.whereabouts_of(order, self._view.channels(), self._clock.now())
+
+    def _instead(self, order: Order) -> str:
+        """Why an order is not sent again, and what can be done."""
+        if is_cancelling(order.channel):
+            return "it is cancelled at Jetti by a call of its own"
+        match order.state:
+            case State.HELD:
+                return f"it is held; release it: POST /api/held/release with orders [{order.id}]"
+            case State.IGNORED:
+                return "its storefront's rules do not want its newest state; its next webhook makes it live again"
+            case _:
+                return f"it is on its way already. {self._whereabouts(order).words}"
+
     # -- the record ------------------------------------------------------------------------------------------------
 
-    def _deed(
-        self,
-        wanted: asked.Replaying | asked.Discarding | asked.Releasing | asked.DiscardingHeld,
-        what: str,
-        about: str,
-    ) -> Deed:
-        return Deed(self._clock.now(), wanted.by, what, about, wanted.why)
+    def _deed(self, request: web.Request, wanted: asked.Asked, what: str, about: str) -> Deed:
+        return Deed(self._clock.now(), wanted.by, what, about, wanted.why, token_of(request))
 
     def _tell(self, deed: Deed) -> None:
         self._observe(PersonActed(deed.by, deed.what, deed.about, deed.why))
@@ -215,6 +278,7 @@ class Acting:
 _DEAD = frozenset({State.DEAD})
 """An order that lives again (a newer webhook came) is not discarded by who saw it dead."""
 _HELD = frozenset({State.HELD})
+_RESENT = frozenset({State.SENT, State.DEAD, State.DISCARDED})
 
 
 def _named(orders: Sequence[int], events: Sequence[int]) -> str:

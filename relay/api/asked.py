@@ -9,13 +9,17 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
+from relay.api import cursors
 from relay.api.pulse import LATEST_MAX
 from relay.core import instant
 from relay.core.condition import RATE_FOR_MAX_S, RATE_MIN
+from relay.core.delivery import State
 from relay.core.instant import Instant
+from relay.core.order import Disposition, Order
 from relay.core.problem import Problem
 from relay.core.sale import Reason
-from relay.store import Selection
+from relay.core.search import begins, email_hash_of_hex, is_exactly
+from relay.store import EventSearch, Search, Selection
 
 BODY_MAX_BYTES = 65_536
 IN_SESSION = web.RequestKey("in_session", bool)
@@ -56,6 +60,7 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
     RULE: ClassVar[Mapping[str, object]] = {}
     """What must hold of several members together, as JSON Schema."""
     by: Who
+    why: PerhapsWhy
 
 
 def _none(*names: str) -> dict[str, object]:
@@ -247,6 +252,18 @@ async def webhook(request: web.Request, most_bytes: int) -> bytes:
 
 Flag = Annotated[bool, Meta(description="`true` or `false`.")]
 Most = Annotated[int, Meta(ge=1, le=1000, description="How many, at the most.")]
+Cursor = Annotated[
+    str,
+    Meta(
+        description="`next` of the page before. It says nothing but where to go on.",
+        extra_json_schema={"pattern": cursors.PATTERN},
+    ),
+]
+Typed = Annotated[str, Meta(extra_json_schema={"pattern": _SAYS_SOMETHING})]
+EmailHash = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9a-fA-F]{64}$"})]
+_CURSOR = re.compile(cursors.PATTERN)
+_TYPED = ("external_id", "reference", "text")
+"""The narrowest first."""
 Name = Annotated[str | None, Meta(description="Only of this one. Empty: of all.")]
 
 
@@ -254,22 +271,93 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """No parameters."""
 
 
-class Found(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which order."""
+class Page(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many, and from where on."""
 
-    reference: Annotated[
-        str,
-        Meta(
-            description="Reference or external id.", examples=["#1001"], extra_json_schema={"pattern": _SAYS_SOMETHING}
-        ),
-    ]
+    limit: Most = 100
+    cursor: Cursor | UnsetType = UNSET
 
     @property
-    def text(self) -> str:
-        """What is looked for."""
-        if not re.match(_SAYS_SOMETHING, self.reference):
-            raise _invalid("reference", "says nothing that can be looked for: ?reference=%231001")
-        return self.reference.strip()
+    def place(self) -> cursors.Place | None:
+        """Where to go on; ``None``: at the beginning."""
+        if self.cursor is UNSET:
+            return None
+        if not _CURSOR.fullmatch(self.cursor):
+            raise _invalid("cursor", "is none: take the next of an answer, or leave it out")
+        return cursors.decoded(self.cursor)
+
+
+class FindOrders(Page, frozen=True):
+    """Which orders: those for which everything that is given holds."""
+
+    limit: Most = 20
+    text: Annotated[
+        Typed | UnsetType, Meta(description="Reference or external id begins with it, `#` or not.", examples=["10"])
+    ] = UNSET
+    reference: Annotated[
+        Typed | UnsetType, Meta(description="Reference or external id is this, `#` or not.", examples=["#1001"])
+    ] = UNSET
+    external_id: Annotated[Typed | UnsetType, Meta(description="The storefront's id of it.")] = UNSET
+    email_hash: Annotated[
+        EmailHash | UnsetType,
+        Meta(description="SHA-256, hexadecimal, of the trimmed and lower-cased e-mail address of who bought."),
+    ] = UNSET
+    state: State | UnsetType = UNSET
+    storefront: Name = None
+    channel: Name = None
+
+    @property
+    def search(self) -> Search:
+        """The same for the store, which looks for what begins with what is typed."""
+        given = {name: getattr(self, name) for name in _TYPED if getattr(self, name) is not UNSET}
+        for name, text in given.items():
+            if not re.match(_SAYS_SOMETHING, text):
+                raise _invalid(name, "says nothing that can be looked for: ?reference=%231001")
+        email = None if self.email_hash is UNSET else email_hash_of_hex(self.email_hash)
+        if self.email_hash is not UNSET and email is None:
+            raise _invalid("email_hash", "is no SHA-256 of an e-mail address: 64 hexadecimal digits")
+        return Search(
+            text=next(iter(given.values()), None),  # the others are looked at in what is found by it
+            email=email,
+            states=frozenset() if self.state is UNSET else frozenset({self.state}),
+            storefront=self.storefront or None,
+            channel=self.channel or None,
+        )
+
+    def is_meant(self, order: Order) -> bool:
+        """Whether an order that the store found by one text is what all of them ask for."""
+        if self.text is not UNSET and not begins(self.text, order.reference, order.external_id):
+            return False
+        if self.reference is not UNSET and not is_exactly(self.reference, order.reference, order.external_id):
+            return False
+        return self.external_id is UNSET or order.external_id == self.external_id.strip()
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether only what is exactly this is asked for."""
+        return self.reference is not UNSET or self.external_id is not UNSET
+
+
+class FindEvents(Page, frozen=True):
+    """Which events: those for which everything that is given holds."""
+
+    limit: Annotated[int, Meta(ge=1, le=200, description="How many, at the most.")] = 100
+    storefront: Name = None
+    disposition: Annotated[Disposition | UnsetType, Meta(description="As far as is known by now.")] = UNSET
+    order: Annotated[Id | UnsetType, Meta(description="Of this order.")] = UNSET
+    since: Annotated[Date | None, Meta(description="Received then or later.")] = None
+    until: Annotated[Date | None, Meta(description="Received then or earlier.")] = None
+
+    @property
+    def search(self) -> EventSearch:
+        """The same for the store."""
+        return EventSearch(
+            storefront=self.storefront or None,
+            dispositions=frozenset() if self.disposition is UNSET else frozenset({self.disposition}),
+            order_id=None if self.order is UNSET else self.order,
+            since=_instant("since", self.since),
+            until=_instant("until", self.until),
+        )
 
 
 class Raw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -311,25 +399,25 @@ class Since(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=0, le=LATEST_MAX, description="Latest webhooks.")] = LATEST_MAX
 
 
-class Some(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many."""
-
-    limit: Most = 100
-
-
-class SomeReplays(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many."""
+class SomeReplays(Page, frozen=True):
+    """Which replays."""
 
     limit: Most = 20
 
 
-class SomeHeld(Some, frozen=True):
+class SomeDeeds(Page, frozen=True):
+    """Which deeds."""
+
+    about: Annotated[str | None, Meta(description="Exactly about this.", examples=["order:17"])] = None
+
+
+class SomeHeld(Page, frozen=True):
     """Which held orders."""
 
     storefront: Name = None
 
 
-class SomeDead(Some, frozen=True):
+class SomeDead(Page, frozen=True):
     """Which dead letters: those for which everything that is given holds."""
 
     code: Annotated[str | None, Meta(description="Of the cause; `no_order`: events without an order.")] = None

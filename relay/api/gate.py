@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from relay.api import asked
-from relay.api.sessions import Sessions
+from relay.api.sessions import Sessions, shown_by
 from relay.core.events import Observer, Unexpected
 from relay.core.problem import CONTENT_TYPE, Problem
 from relay.store import StoreError
@@ -36,17 +36,21 @@ def admission(sessions: Sessions, host: str) -> Middleware:
         if _is_foreign(request):
             raise Problem(403, "another-origin", "a page of another origin may not ask this; open /console itself")
         signing_in = (request.method, request.path) == ("POST", "/api/session")
-        if sessions.needed and not signing_in and not _shows(request, sessions):
-            _admit_session(request, sessions)
+        if sessions.needed and not signing_in:
+            shown_by(request, _shown(request, sessions) or _admit_session(request, sessions))
         return await handler(request)
 
     return admit
 
 
-def _admit_session(request: web.Request, sessions: Sessions) -> None:
-    if sessions.of(request) is None:
+def _admit_session(request: web.Request, sessions: Sessions) -> str | None:
+    """The name of the token that whoever is signed in has shown."""
+    session = sessions.of(request)
+    if session is None:
         raise Problem(
-            401, "bad-credential", "Authorization: Bearer is missing or is not private.token, and nobody is signed in",
+            401, "bad-credential",
+            "Authorization: Bearer is missing or is none of the relay's tokens (private.token, private.tokens), and "
+            "nobody is signed in",
             {"WWW-Authenticate": "Bearer"},
         )  # fmt: skip
     request[asked.IN_SESSION] = True
@@ -56,6 +60,7 @@ def _admit_session(request: web.Request, sessions: Sessions) -> None:
             "reveal-instead",
             "who is signed in sees personal data by POST …/reveal, which is on record, and a preview with ?masked=true",
         )
+    return session.token
 
 
 def _is_page(request: web.Request) -> bool:
@@ -72,9 +77,11 @@ def _is_foreign(request: web.Request) -> bool:
     return origin is not None and origin.partition("://")[2] != request.headers.get("Host", "")
 
 
-def _shows(request: web.Request, sessions: Sessions) -> bool:
+def _shown(request: web.Request, sessions: Sessions) -> str | None:
+    """The name of the token that a request shows itself."""
     scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
-    return sessions.is_token(shown.strip()) and scheme.lower() == "bearer"
+    name = sessions.name_of(shown.strip())
+    return name if scheme.lower() == "bearer" else None
 
 
 def _is_here(addressed: str, host: str) -> bool:

@@ -1,11 +1,11 @@
 """What may be looked at. Nothing here changes anything."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 from aiohttp import web
 
-from relay.api import asked, models, shown
+from relay.api import asked, cursors, models, shown
 from relay.api.answers import json
 from relay.api.view import ChannelView, View
 from relay.clock import Clock
@@ -16,10 +16,10 @@ from relay.core.order import Order
 from relay.core.problem import Problem
 from relay.core.sources import FETCHED_TOPIC
 from relay.core.whereabouts import COUNTED_MAX, Whereabouts
-from relay.store import LostEvent, Store, Timeline
+from relay.store import Event, LostEvent, Store, Timeline, dead_place
 
-_FOUND_MAX = 20
-_REPLAYS_MAX = 1000
+_COUNTED_FOR = 20
+"""Of so many orders on a page it is counted how many leave before each."""
 _DEEDS_MAX = 1000
 """Of what persons did about one order, the newest are shown."""
 
@@ -95,15 +95,24 @@ class Looking:
     # -- orders ----------------------------------------------------------------------------------------------------
 
     async def orders(self, request: web.Request) -> web.Response:
-        """Orders by reference or external id."""
-        reference = asked.query(request, asked.Found).text
-        found = await self._store.find(reference, _FOUND_MAX)
-        if not found and not reference.startswith("#"):
-            found = await self._store.find(f"#{reference}", _FOUND_MAX)
-        channels = self._view.channels()
-        wheres = [await self._whereabouts(order, channels) for order in found]
-        orders = [shown.order(order, channels, where) for order, where in zip(found, wheres, strict=True)]
-        return json(models.Orders(orders=orders))
+        """Orders that are looked for."""
+        wanted, channels = asked.query(request, asked.FindOrders), self._view.channels()
+        search, place = wanted.search, wanted.place
+        found = await self._store.search(search, limit=wanted.limit, after=None if place is None else place[:2])
+        # What is exactly what was typed is before all others.
+        meant = [order for order in found.orders if wanted.is_meant(order)]
+        more = found.next is not None and (not wanted.is_exact or found.next[0])
+        now, counted = self._clock.now(), len(meant) <= _COUNTED_FOR
+        wheres = [
+            await self._whereabouts(order, channels) if counted else shown.whereabouts_of(order, channels, now)
+            for order in meant
+        ]
+        return json(
+            models.Orders(
+                orders=[shown.order(order, channels, where) for order, where in zip(meant, wheres, strict=True)],
+                next=cursors.encoded(found.next[1], flag=found.next[0]) if found.next is not None and more else None,
+            )
+        )
 
     async def order(self, request: web.Request) -> web.Response:
         """One order's timeline, by the relay's own id; with ``raw=true`` what is in it, too."""
@@ -132,12 +141,71 @@ class Looking:
             ahead = await self._store.ahead_of(place, order.channel, COUNTED_MAX + 1)
         return shown.whereabouts_of(order, channels, self._clock.now(), ahead)
 
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    async def events(self, request: web.Request) -> web.Response:
+        """Events that are looked for."""
+        wanted = asked.query(request, asked.FindEvents)
+        found = await self._store.events(wanted.search, limit=wanted.limit, after=_id_of(wanted.place))
+        timelines = await self._timelines(found.events)
+        return json(
+            models.Events(
+                events=[
+                    shown.event(event, timelines.get(0 if event.order_id is None else event.order_id))
+                    for event in found.events
+                ],
+                next=None if found.next is None else cursors.encoded(found.next),
+            )
+        )
+
+    async def _timelines(self, events: Iterable[Event]) -> Mapping[int, Timeline]:
+        """Of the orders that they are about, which say where an event is."""
+        found = {}
+        for order_id in {event.order_id for event in events if event.order_id is not None}:
+            timeline = await self._store.timeline(order_id)
+            if timeline is not None:
+                found[order_id] = timeline
+        return found
+
+    async def event(self, request: web.Request) -> web.Response:
+        """One event, of whatever order or none."""
+        event_id = asked.whole(request.match_info["id"])
+        kept = None if event_id is None else await self._store.event(event_id)
+        if kept is None:
+            raise Problem(404, "unknown-event", f"there is no event:{request.match_info['id'][:20]}")
+        timeline = (await self._timelines([kept.event])).get(kept.event.order_id or 0)
+        order, channels = None, self._view.channels()
+        if timeline is not None:
+            order = shown.order(timeline.order, channels, await self._whereabouts(timeline.order, channels))
+        return json(models.OneEvent(event=shown.event(kept.event, timeline), order=order, has_body=kept.has_body))
+
+    async def storefronts(self, _: web.Request) -> web.Response:
+        """What each storefront is, and what came from it."""
+        senders, limits, doors = await self._store.storefronts(), self._view.limits(), self._view.pulse.doors
+        held = {group.storefront: group.count for group in await self._store.held_groups()}
+        known = self._view.storefronts
+        names = sorted({*known, *senders})
+        return json(
+            models.Storefronts(
+                storefronts=[
+                    shown.sender(
+                        name, known.get(name), senders.get(name), doors.get(name),
+                        refused=[limit.words for limit in limits if name in limit.refused], held=held.get(name, 0),
+                    )
+                    for name in names
+                ]
+            )
+        )  # fmt: skip
+
     # -- dead letters ----------------------------------------------------------------------------------------------
 
     async def dead_letters(self, request: web.Request) -> web.Response:
         """What needs a person."""
         wanted = asked.query(request, asked.SomeDead)
-        dead = await self._store.dead_letters(wanted.limit, wanted.selection)
+        place = wanted.place
+        after = None if place is None else (place[1], place[0], place[2])
+        found = await self._store.dead_letters(wanted.limit + 1, wanted.selection, after=after)
+        dead = found[: wanted.limit]
         channels, now = self._view.channels(), self._clock.now()
         return json(
             models.DeadLetters(
@@ -146,7 +214,8 @@ class Looking:
                     if isinstance(letter, Order)
                     else shown.event(letter, None)
                     for letter in dead
-                ]
+                ],
+                next=_dead_cursor(dead[-1]) if len(found) > len(dead) else None,
             )
         )
 
@@ -173,13 +242,19 @@ class Looking:
         now, wanted = self._clock.now(), asked.query(request, asked.SomeHeld)
         storefront = wanted.storefront or None
         groups = await self._store.held_groups()
-        orders = await self._store.held(wanted.limit, storefront=storefront)
+        place = wanted.place
+        found = await self._store.held(
+            wanted.limit + 1, storefront=storefront, after=None if place is None else place[1:]
+        )
+        orders = found[: wanted.limit]
+        last = orders[-1] if len(found) > len(orders) else None
         channels = self._view.channels()
         return json(
             models.Held(
                 now=instant.iso(now),
                 groups=[shown.held_group(g, now) for g in groups if storefront in (None, g.storefront)],
                 held=[shown.held(order, channels, now) for order in orders],
+                next=None if last is None else cursors.encoded(last.held_since or 0, last.id),
             )
         )
 
@@ -187,21 +262,49 @@ class Looking:
 
     async def replays(self, request: web.Request) -> web.Response:
         """Bulk replays, newest first."""
-        found = await self._store.replays(asked.query(request, asked.SomeReplays).limit)
-        return json(models.Replays(replays=[shown.replay(replay) for replay in found]))
+        wanted = asked.query(request, asked.SomeReplays)
+        found = await self._store.replays(wanted.limit + 1, after=_id_of(wanted.place))
+        some = found[: wanted.limit]
+        return json(
+            models.Replays(
+                replays=[shown.replay(replay) for replay in some],
+                next=_cursor_of(some[-1].id) if len(found) > len(some) else None,
+            )
+        )
 
     async def replay(self, request: web.Request) -> web.Response:
         """How far a bulk replay is."""
         replay_id = asked.whole(request.match_info["id"])
-        for replay in await self._store.replays(_REPLAYS_MAX):
-            if replay.id == replay_id:
-                return json(models.OneReplay(replay=shown.replay(replay)))
-        raise Problem(404, "unknown-replay", "there is no such replay")
+        replay = None if replay_id is None else await self._store.replay(replay_id)
+        if replay is None:
+            raise Problem(404, "unknown-replay", "there is no such replay")
+        return json(models.OneReplay(replay=shown.replay(replay)))
 
     async def deeds(self, request: web.Request) -> web.Response:
         """What persons did, newest first."""
-        found = await self._store.deeds(asked.query(request, asked.Some).limit)
-        return json(models.Deeds(deeds=[shown.deed(deed) for deed in found]))
+        wanted = asked.query(request, asked.SomeDeeds)
+        found = await self._store.deeds(wanted.limit + 1, after=_id_of(wanted.place), about=wanted.about or None)
+        some = found[: wanted.limit]
+        return json(
+            models.Deeds(
+                deeds=[shown.deed(deed) for deed in some],
+                next=_cursor_of(some[-1].id) if len(found) > len(some) else None,
+            )
+        )
+
+
+def _id_of(place: cursors.Place | None) -> int | None:
+    """Of a list that goes by ids."""
+    return None if place is None else place[1]
+
+
+def _cursor_of(last_id: int | None) -> str | None:
+    return None if last_id is None else cursors.encoded(last_id)
+
+
+def _dead_cursor(letter: Order | Event) -> str:
+    at, is_event, its_id = dead_place(letter)
+    return cursors.encoded(at, its_id, flag=is_event)
 
 
 async def find_lost(store: Store, event_id: int | None) -> LostEvent | None:

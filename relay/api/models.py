@@ -23,6 +23,13 @@ Moment = Annotated[
 ]
 OrderId = Annotated[int, Meta(ge=1, description="The relay's own id of the order.", examples=[17])]
 EventId = Annotated[int, Meta(ge=1, description="The relay's number of the event.", examples=[4031])]
+Next = Annotated[
+    str | None,
+    Meta(
+        description="What to ask on with as `cursor`; null: there are no more. A page may be short, even empty, and "
+        "have a next one."
+    ),
+]
 Content = Annotated[Any, Meta(description="JSON as it is, else text; null once it is not kept any more.")]
 ByLane = Meta(extra_json_schema={"propertyNames": {"enum": [lane.value for lane in Lane]}})
 ByState = Meta(extra_json_schema={"propertyNames": {"enum": [state.value for state in State]}})
@@ -258,6 +265,27 @@ class Storefront(Answer, frozen=True):
     refused: Annotated[list[str], Meta(description="Why its events are refused at present.")]
 
 
+class Sender(Answer, frozen=True):
+    """One storefront: how it is configured, and what came from it."""
+
+    name: str
+    kind: str
+    channel: str
+    accept_when: str | None
+    configured: Annotated[bool, Meta(description="Whether it still is; else its kind and channel are empty.")]
+    last_event_at: Annotated[Moment | None, Meta(description="Of the latest webhook that was accepted, ever.")]
+    accepted: Annotated[Count, Meta(description="Webhooks, ever, duplicates and what says nothing new included.")]
+    refused_requests: Annotated[Count, Meta(description="Since the relay started.")]
+    refused: Annotated[list[str], Meta(description="Why its events are refused at present.")]
+    held: Annotated[Count, Meta(description="Orders that `accept_when` does not want yet.")]
+
+
+class Storefronts(Answer, frozen=True):
+    """Every storefront that is configured, or has sent anything; by name."""
+
+    storefronts: list[Sender]
+
+
 class Limit(Answer, frozen=True):
     """How near a limit is beyond which new events are refused."""
 
@@ -363,9 +391,31 @@ class Session(Answer, frozen=True):
 
 
 class Orders(Answer, frozen=True):
-    """Orders that were found."""
+    """Orders that were found, newest first; those that are exactly what was typed before all others."""
 
     orders: list[Order]
+    next: Next
+
+
+class Events(Answer, frozen=True):
+    """Events that were found, those accepted last first."""
+
+    events: list[Event]
+    next: Next
+
+
+class OneEvent(Answer, frozen=True):
+    """One event, and its order."""
+
+    event: Event
+    order: Annotated[Order | None, Meta(description="Null: it is about none.")]
+    has_body: Annotated[bool, Meta(description="Whether the raw webhook is still kept.")]
+
+
+class Resent(Answer, frozen=True):
+    """The order, which waits to be sent again."""
+
+    order: Order
 
 
 class Timeline(Answer, frozen=True):
@@ -414,6 +464,7 @@ class DeadLetters(Answer, frozen=True):
     """Dead orders, and events from which no order could be read; newest first."""
 
     dead_letters: Annotated[list[Any], _ORDERS_AND_EVENTS]
+    next: Next
 
 
 class DeadGroup(Answer, frozen=True):
@@ -448,12 +499,14 @@ class Held(Answer, frozen=True):
     now: Moment
     groups: list[HeldGroup]
     held: list[HeldOrder]
+    next: Next
 
 
 class Replays(Answer, frozen=True):
     """Bulk replays, newest first."""
 
     replays: list[Replay]
+    next: Next
 
 
 class OneReplay(Answer, frozen=True):
@@ -467,6 +520,7 @@ class Deed(Answer, frozen=True):
 
     at: Moment
     by: str
+    token: Annotated[str | None, Meta(description="The name of the API token that was shown; null: none was.")]
     what: Annotated[str, Meta(examples=["replay"])]
     about: Annotated[str, Meta(examples=["order:17"])]
     why: str
@@ -476,6 +530,7 @@ class Deeds(Answer, frozen=True):
     """What persons did, newest first."""
 
     deeds: list[Deed]
+    next: Next
 
 
 class Ids(Answer, frozen=True):

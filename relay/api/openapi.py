@@ -25,8 +25,8 @@ _ABOUT = """\
 How an operator, and the programs of one, look at an order relay and act on it. It is the private listener's, which
 listens on loopback unless it has a token.
 
-With `private.token` set, everything but health and metrics wants it as `Authorization: Bearer`, or a session. Without
-one, no credential is needed, and every request must be addressed to loopback.
+With `private.token` or `private.tokens` set, everything but health and metrics wants one of them as
+`Authorization: Bearer`, or a session. Without any, no credential is needed, and every request must be addressed to loopback.
 
 A parameter or member that is not here is refused. Answers may come to have more members."""
 _HEADERS = {
@@ -80,7 +80,11 @@ def document(routes: Sequence[Route] = ROUTES) -> Json:
             "responses": _problem_responses(routes),
             "headers": {name: {"description": words, "schema": {"type": "string"}} for name, words in _HEADERS.items()},
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "`private.token`."},
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "`private.token`, or one of `private.tokens`.",
+                },
                 "session": {
                     "type": "apiKey",
                     "in": "cookie",
@@ -157,7 +161,7 @@ def _not_null(schema: Json) -> Json:
 def _body(route: Route) -> Json:
     if route.body is Any:
         words = "The webhook as it would come, with its headers. Most kinds are JSON; a form is not taken."
-        return {"required": True, "description": words, "content": {"application/json": {"schema": {}}}}
+        return {"required": False, "description": words, "content": {"application/json": {"schema": {}}}}
     content: Json = {"schema": _reference(route.body)}
     if route.example is not None:
         content["example"] = route.example

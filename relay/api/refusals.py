@@ -37,6 +37,7 @@ NO_RATE_FOR_NOW = Refusal("no-rate-for-now", 409, "The channel has no rate for n
 NOT_BELOW_CONFIGURED = Refusal("not-below-configured", 409, "The rate is not below the channel's configured one.")
 BODY_GONE = Refusal("body-gone", 409, "The order's webhook is not kept any more, or was never whole.")
 SECRETS_UNREADABLE = Refusal("secrets-unreadable", 409, "The channel's secrets cannot be read again: not resumed.")
+NOT_NOW = Refusal("not-now", 409, "The order is where this cannot be done; `detail` says where, and what can.")
 BODY_TOO_LARGE = Refusal("body-too-large", 413, "The body is too large.")
 NOT_JSON = Refusal("not-json", 415, "The `Content-Type` is not `application/json`.")
 WRONG_HOST = Refusal("wrong-host", 421, "Without a token: not addressed to loopback.")

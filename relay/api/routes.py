@@ -41,13 +41,14 @@ class Tag:
 
 RELAY = Tag("relay", "The relay itself: whether it works, and how much there is to do.")
 ORDERS = Tag("orders", "Orders, and what is in them.")
+EVENTS = Tag("events", "Accepted webhooks.")
 DEAD = Tag("dead letters", "What needs a person: dead orders, and events from which no order could be read.")
 HELD = Tag("held orders", "What `accept_when` does not want yet.")
 CHANNELS = Tag("channels", "Where orders are delivered to.")
 STOREFRONTS = Tag("storefronts", "Where webhooks come from.")
 RECORD = Tag("record", "What persons did, and what is being done.")
 SESSIONS = Tag("sessions", "Signing in with a browser.")
-TAGS = (RELAY, ORDERS, DEAD, HELD, CHANNELS, STOREFRONTS, RECORD, SESSIONS)
+TAGS = (RELAY, ORDERS, EVENTS, DEAD, HELD, CHANNELS, STOREFRONTS, RECORD, SESSIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,9 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET", "/api/orders", "findOrders", ORDERS, lambda its: its.looking.orders,
-        "Orders by reference or external id, newest first", _ok(models.Orders, "Up to 20."), query=asked.Found,
+        "Orders that are looked for, newest first",
+        _ok(models.Orders, "Those for which everything that is given holds."),
+        query=asked.FindOrders,
     ),
     Route(
         "GET", "/api/orders/{id}", "showOrder", ORDERS, lambda its: its.looking.order, "One order's timeline",
@@ -180,6 +183,31 @@ ROUTES: tuple[Route, ...] = (
         "The same unmasked, on record", _ok(models.RevealedOrder, "With personal data."),
         query=asked.OfContent, body=asked.Reasoned, refuses=(refusals.UNKNOWN_ORDER, refusals.UNKNOWN_EVENT),
         example={"by": "ada", "why": "the customer asks for the address"},
+    ),
+    Route(
+        "POST", "/api/orders/{id}/resend", "resendOrder", ORDERS, lambda its: its.acting.resend,
+        "Send an order's newest state again, whatever became of it; at least once, under the same externalId",
+        _ok(models.Resent, "It waits in lane `replay`."), body=asked.Reasoned,
+        refuses=(refusals.UNKNOWN_ORDER, refusals.NOT_NOW, refusals.BODY_GONE),
+        example={"by": "ada", "why": "deleted at Jetti by mistake"},
+    ),
+    Route(
+        "POST", "/api/orders/{id}/discard", "discardOrder", ORDERS, lambda its: its.acting.discard_order,
+        "Say of a dead or held order that it needs nothing", _ok(models.Discarded, "It was."), body=asked.Reasoned,
+        refuses=(refusals.UNKNOWN_ORDER, refusals.NOT_NOW), example={"by": "ada", "why": "entered by hand"},
+    ),
+    Route(
+        "GET", "/api/events", "findEvents", EVENTS, lambda its: its.looking.events,
+        "Accepted webhooks that are looked for, those accepted last first",
+        _ok(models.Events, "Those for which everything that is given holds."), query=asked.FindEvents,
+    ),
+    Route(
+        "GET", "/api/events/{id}", "showEvent", EVENTS, lambda its: its.looking.event, "One event, and its order",
+        _ok(models.OneEvent, "The event."), refuses=(refusals.UNKNOWN_EVENT,),
+    ),
+    Route(
+        "GET", "/api/storefronts", "listStorefronts", STOREFRONTS, lambda its: its.looking.storefronts,
+        "What each storefront is, and what came from it", _ok(models.Storefronts, "By name."),
     ),
     Route(
         "POST", "/api/storefronts/{name}/preview", "previewWebhook", STOREFRONTS, lambda its: its.previewing.webhook,
@@ -276,6 +304,6 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET", "/api/deeds", "listDeeds", RECORD, lambda its: its.looking.deeds, "What persons did, newest first",
-        _ok(models.Deeds, "Who, what, about what, and why."), query=asked.Some,
+        _ok(models.Deeds, "Who, what, about what, and why."), query=asked.SomeDeeds,
     ),
 )  # fmt: skip

@@ -7,6 +7,7 @@ session's CSRF token, which only a page of this origin has read.
 
 import hmac
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -34,26 +35,42 @@ class Session:
     """Who they say they are: what their deeds are signed with."""
     csrf: str = field(repr=False)
     ends_at: Instant
+    token: str | None
+    """The name of the token that was shown."""
+
+
+_TOKEN = web.RequestKey("relay_token", str)
+
+
+def shown_by(request: web.Request, token: str | None) -> None:
+    """Remember which token a request showed, or the session that it belongs to."""
+    if token is not None:
+        request[_TOKEN] = token
+
+
+def token_of(request: web.Request) -> str | None:
+    """The name of that token; ``None``: nobody needs one."""
+    return request.get(_TOKEN)
 
 
 class Sessions:
-    """Who is signed in. ``token``: what they must show; ``None`` where nobody needs to."""
+    """Who is signed in. ``tokens``: one of which they must show, by name; none where nobody needs to."""
 
-    def __init__(self, token: str | None, clock: Clock) -> None:
-        self._token = token
+    def __init__(self, tokens: Mapping[str, str], clock: Clock) -> None:
+        self._tokens = {name: token.encode() for name, token in tokens.items()}
         self._clock = clock
         self._known: dict[str, Session] = {}
 
-    def is_token(self, shown: str) -> bool:
-        """Whether it is the token."""
-        if self._token is None:
-            return True
-        return hmac.compare_digest(self._token.encode(), shown.encode("utf-8", "surrogateescape"))
+    def name_of(self, shown: str) -> str | None:
+        """The name of a token; ``None``: it is none. However much of one it is, this takes the same time."""
+        given = shown.encode("utf-8", "surrogateescape")
+        same = [name for name, token in self._tokens.items() if hmac.compare_digest(token, given)]
+        return same[0] if same else None
 
     @property
     def needed(self) -> bool:
         """Whether anyone has to sign in."""
-        return self._token is not None
+        return bool(self._tokens)
 
     def of(self, request: web.Request) -> Session | None:
         """The session that a request belongs to. Raises :class:`Problem` if it would change something and cannot show
@@ -75,14 +92,18 @@ class Sessions:
     async def sign_in(self, request: web.Request) -> web.Response:
         """Take the token, give a cookie."""
         wanted = await asked.body(request, asked.SigningIn)
-        if not self.is_token(wanted.token):
-            raise Problem(401, "bad-credential", "this is not private.token", {"WWW-Authenticate": "Bearer"})
+        token = self.name_of(wanted.token)
+        if self.needed and token is None:
+            raise Problem(
+                401, "bad-credential", "this is none of the relay's tokens: private.token, private.tokens",
+                {"WWW-Authenticate": "Bearer"},
+            )  # fmt: skip
         now = self._clock.now()
         self._known = {key: session for key, session in self._known.items() if session.ends_at > now}
         while len(self._known) >= _SESSIONS_MAX:
             del self._known[next(iter(self._known))]
         key = secrets.token_urlsafe(32)
-        self._known[key] = session = Session(wanted.by, secrets.token_urlsafe(32), instant.after(now, LASTS_S))
+        self._known[key] = session = Session(wanted.by, secrets.token_urlsafe(32), instant.after(now, LASTS_S), token)
         answer = json(_shown(session))
         answer.set_cookie(
             COOKIE, key, path="/api", max_age=LASTS_S, httponly=True, samesite="Strict",

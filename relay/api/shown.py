@@ -18,7 +18,7 @@ from relay.core.masking import masked_text
 from relay.core.order import Order
 from relay.core.outcome import Cause, Trouble
 from relay.core.whereabouts import Whereabouts, whereabouts
-from relay.store import Attempt, DeadGroup, Deed, Event, HeldGroup, LostEvent, Replay, Tally, Timeline
+from relay.store import Attempt, DeadGroup, Deed, Event, HeldGroup, LostEvent, Replay, Sender, Tally, Timeline
 from relay.store.places import Line, of_event, told
 
 
@@ -69,6 +69,31 @@ def _rate_for_now(said: RateForNow | None) -> models.RateForNow | None:
         return None
     since, until = instant.iso(said.since), _moment(said.until)
     return models.RateForNow(rate=said.rate, by=said.by, why=said.why, since=since, until=until)
+
+
+def sender(
+    name: str,
+    configured: Mapping[str, str | None] | None,
+    known: Sender | None,
+    door: Door | None,
+    *,
+    refused: list[str],
+    held: int,
+) -> models.Sender:
+    """One storefront, and what came from it."""
+    table = configured or {}
+    return models.Sender(
+        name=name,
+        kind=table.get("kind") or "",
+        channel=table.get("channel") or "",
+        accept_when=table.get("accept_when"),
+        configured=configured is not None,
+        last_event_at=None if known is None else instant.iso(known.last_at),
+        accepted=0 if known is None else known.accepted,
+        refused_requests=0 if door is None else door.refused,
+        refused=refused,
+        held=held,
+    )
 
 
 def limit(view: LimitView) -> models.Limit:
@@ -217,7 +242,9 @@ def replay(known: Replay) -> models.Replay:
 
 def deed(known: Deed) -> models.Deed:
     """What a person did."""
-    return models.Deed(at=instant.iso(known.at), by=known.by, what=known.what, about=known.about, why=known.why)
+    return models.Deed(
+        at=instant.iso(known.at), by=known.by, token=known.token, what=known.what, about=known.about, why=known.why
+    )
 
 
 def door(known: Door) -> models.Door:

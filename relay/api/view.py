@@ -12,7 +12,7 @@ from relay.core.outcome import Trouble
 from relay.core.pace import drained_s
 from relay.core.preview import Previewer
 from relay.core.whereabouts import Road
-from relay.store import LostEvent, Receipt, Revived
+from relay.store import Deed, LostEvent, Receipt, Revived
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +94,17 @@ class LimitView:
 class Hands:
     """What the API may do to the running relay, besides what it asks of the store."""
 
-    pause: Callable[[str, str, str], Awaitable[None]]
-    """A channel, by whom, why."""
-    resume: Callable[[str, str, str], Awaitable[None]]
+    pause: Callable[[str, str, str, str | None], Awaitable[None]]
+    """A channel, by whom, why, and the name of the token that was shown."""
+    resume: Callable[[str, str, str, str | None], Awaitable[None]]
     """The same; raises ``ValueError`` saying what is wrong with the channel's secrets."""
-    set_rate: Callable[[str, float | None, float | None, str, str], Awaitable[None]]
+    set_rate: Callable[[str, float | None, float | None, str, str, str | None], Awaitable[None]]
     """A channel, a rate for now or ``None``, for how many seconds, by whom, why; raises ``ValueError`` saying what is
     wrong with the rate."""
     offer: Callable[[Revived], None]
     """An order waits again."""
-    read_again: Callable[[LostEvent], Awaitable[Receipt | None]]
-    """Try once more to read an order from an event; ``None`` if there still is none in it."""
+    read_again: Callable[[LostEvent, Deed], Awaitable[Receipt | None]]
+    """Try once more to read an order from an event, and keep who did it; ``None`` if there still is none in it."""
     replay_begun: Callable[[], None]
     """A bulk replay is to be carried out."""
     head_starts: Mapping[str, HeadStarts]
@@ -134,4 +134,5 @@ class View:
     """Of a webhook that is previewed."""
     host: str = "localhost"
     """Where it listens. Without a token, requests must be addressed to it or to loopback."""
-    token: str | None = field(default=None, repr=False)
+    tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By name. None: nobody needs one."""

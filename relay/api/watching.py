@@ -13,6 +13,7 @@ from msgspec import UNSET
 from relay.api import asked, models, shown
 from relay.api.answers import json
 from relay.api.looking import find_lost
+from relay.api.sessions import token_of
 from relay.api.view import View
 from relay.clock import Clock
 from relay.core.events import Observer, PersonActed
@@ -59,7 +60,7 @@ class Watching:
         wanted = await asked.body(request, asked.Reasoned)
         timeline = await self._timeline(request)
         found = await self._order(request, timeline)
-        await self._record(wanted, f"order:{timeline.order.id}")
+        await self._record(request, wanted, f"order:{timeline.order.id}")
         contents = {name: shown.content_of(body) for name, body in found.items()}
         return json(models.RevealedOrder(**contents, answers=[attempt.excerpt for attempt in timeline.attempts]))
 
@@ -71,7 +72,7 @@ class Watching:
         """The same with nothing masked, on record."""
         wanted = await asked.body(request, asked.Reasoned)
         lost = await self._lost(request)
-        await self._record(wanted, f"event:{lost.event.id}")
+        await self._record(request, wanted, f"event:{lost.event.id}")
         return json(models.EventContent(body=shown.content_of(lost.body)))
 
     async def _timeline(self, request: web.Request) -> Timeline:
@@ -95,8 +96,8 @@ class Watching:
             raise Problem(404, "unknown-event", f"event:{request.match_info['id'][:20]} is no dead letter")
         return found
 
-    async def _record(self, wanted: asked.Reasoned, about: str) -> None:
-        await self._store.record(Deed(self._clock.now(), wanted.by, "reveal", about, wanted.why))
+    async def _record(self, request: web.Request, wanted: asked.Reasoned, about: str) -> None:
+        await self._store.record(Deed(self._clock.now(), wanted.by, "reveal", about, wanted.why, token_of(request)))
         self._observe(PersonActed(wanted.by, "reveal", about, wanted.why))
 
 

@@ -150,7 +150,9 @@ def _secret_places(values: Values) -> Iterator[tuple[KeyPath, Values, str]]:
         tables = values.get(section)
         if isinstance(tables, dict):
             one = section in {"private", "tracing"}
-            within = {(section,): tables} if one else {(section, name): tables[name] for name in tables}
+            within: dict[KeyPath, Any] = {(section,): tables} if one else {(section, n): tables[n] for n in tables}
+            if section == "private" and isinstance(named := tables.get("tokens"), dict):
+                within |= {(section, "tokens", name): named[name] for name in named}
             for path, table in within.items():
                 if isinstance(table, dict):
                     yield from ((path, table, name) for name in names)

@@ -3,19 +3,21 @@
 The text below a key is its description: for `keys`, the reference and thereby the reader of this file.
 """
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from relay.config.problems import NOT_SET, Problem, refuse
+from relay.config.problems import NOT_SET, SECRET, Problem, refuse
 from relay.config.values import (
     Address,
     ChannelId,
     HeaderSecret,
     Listen,
+    Name,
     Number,
     Ratio,
     StoreUrl,
@@ -35,7 +37,10 @@ from relay.core.retry import RetryPolicy
 _PACE, _RETRY, _HEAD_STARTS, _BREAKER = Pace(), RetryPolicy(), HeadStarts(), BreakerPolicy()
 _DAY, _WEEK = 86_400, 604_800
 SECRETS = {"private": ("token",), "channels": ("webhook_hash", "token"), "tracing": ("headers",)}
-"""The keys of each table that hold a secret; each has a twin, ``_file``. Those of storefronts depend on the kind."""
+"""The keys of each table that hold a secret; each has a twin, ``_file``. Those of storefronts depend on the kind. The
+tables in ``private.tokens`` have the keys of ``private``."""
+_UNNAMED = "token"
+"""The name of ``private.token`` in the audit."""
 
 
 class Table(BaseModel):
@@ -79,22 +84,52 @@ class Public(Table):
     """Retry-After of a 503, seconds."""
 
 
+class Token(Table):
+    """One person's, or one program's, own token."""
+
+    token: HeaderSecret
+    """Bearer token that does what `private.token` does. What is done with it is on record with its name."""
+    token_file: Path | None = None
+    """File that holds `token`."""
+
+
 class Private(Table):
     """The listener for operators: health, metrics, API."""
 
     listen: Listen = Address("127.0.0.1", 9090)
     """Address and port; port 0 takes a free one. Any but loopback (127.0.0.0/8, ::1, localhost) needs a token."""
     token: HeaderSecret | None = None
-    """Bearer token that guards everything but health and metrics."""
+    """Bearer token that guards everything but health and metrics. What is done with it is on record as by `token`."""
     token_file: Path | None = None
     """File that holds `token`."""
+    tokens: dict[Name, Token] = {}
+    """Further tokens, by name: one for each person or program, so that the audit says which it was."""
 
     @model_validator(mode="after")
     def _guarded(self) -> Self:
-        if self.token is None and not self.listen.loopback:
+        if not self.secrets and not self.listen.loopback:
             remedy = "set private.token_file (or private.token), or listen on 127.0.0.1"
             refuse([Problem("listen", repr(str(self.listen)), "is open to others and no token guards it", remedy)])
+        refuse(list(self._unclear()))
         return self
+
+    @property
+    def secrets(self) -> dict[str, SecretStr]:
+        """Every token, by name."""
+        named = {name: table.token for name, table in self.tokens.items()}
+        return named if self.token is None else {_UNNAMED: self.token, **named}
+
+    def _unclear(self) -> Iterator[Problem]:
+        if self.token is not None and _UNNAMED in self.tokens:
+            message = "is the name that private.token has in the audit"
+            yield Problem(f"tokens.{_UNNAMED}", "", message, "give it another")
+        owners: dict[str, str] = {}
+        for name, token in self.secrets.items():
+            owner = owners.setdefault(token.get_secret_value(), name)
+            if owner != name:
+                key = "private.token" if owner == _UNNAMED else f"private.tokens.{owner}"
+                message = f"is {key} as well: nobody could tell whose it is"
+                yield Problem(f"tokens.{name}.token", SECRET, message, "make another")
 
 
 class Retry(Table):

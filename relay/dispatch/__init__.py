@@ -183,26 +183,28 @@ class Dispatcher:
         self._awake = max(self._awake, due_at)
         self._slept.set()
 
-    async def pause(self, by: str, why: str) -> None:
+    async def pause(self, by: str, why: str, token: str | None = None) -> None:
         """Send nothing until someone resumes; durable when this returns. Raises :class:`StoreError`."""
-        await self._governor.pause(by, why)
+        await self._governor.pause(by, why, token)
 
-    async def resume(self, by: str, why: str) -> None:
+    async def resume(self, by: str, why: str, token: str | None = None) -> None:
         """Go on: ends a pause, a rest, an open circuit and a halt, after reading the channel's secrets again.
 
         Raises :class:`ValueError` saying what is wrong with the secrets (then nothing is changed), or
         :class:`StoreError`.
         """
-        await self._governor.resume(by, why)
+        await self._governor.resume(by, why, token)
 
-    async def set_rate(self, rate: float | None, for_s: float | None, by: str, why: str) -> None:
+    async def set_rate(
+        self, rate: float | None, for_s: float | None, by: str, why: str, token: str | None = None
+    ) -> None:
         """Send no faster than this for now: for so many seconds, or until someone takes it back (``rate`` is ``None``);
         durable when this returns.
 
         Raises :class:`ValueError` saying what is wrong with the rate (then nothing is changed), or
         :class:`StoreError`.
         """
-        await self._governor.set_rate(rate, for_s, by, why)
+        await self._governor.set_rate(rate, for_s, by, why, token)
 
     async def run(self) -> None:
         """Deliver until cancelled. What is in flight then is left to :meth:`finish`."""

@@ -293,18 +293,18 @@ class Governor:
 
     # -- what persons say ------------------------------------------------------------------------------------------
 
-    async def pause(self, by: str, why: str) -> None:
+    async def pause(self, by: str, why: str, token: str | None = None) -> None:
         """Send nothing until someone resumes; durable when this returns. Raises :class:`StoreError`."""
         await self._loaded.wait()
         before = self._condition.pause
         self._set(replace(self._condition, pause=Pause(by, why, self._clock.now())))  # at once: it may be urgent
         try:
-            await self._record(self.condition, "pause", by, why)
+            await self._record(self.condition, "pause", by, why, token)
         except StoreError:
             self._set(replace(self._condition, pause=before))
             raise
 
-    async def resume(self, by: str, why: str) -> None:
+    async def resume(self, by: str, why: str, token: str | None = None) -> None:
         """Go on: ends a pause, a rest, an open circuit and a halt, after reading the channel's secrets again.
 
         Raises :class:`ValueError` saying what is wrong with the secrets (then nothing is changed), or
@@ -313,7 +313,7 @@ class Governor:
         await self._loaded.wait()
         await self._read_secrets()
         await self._revive(self._condition.breaker)
-        await self._record(_resumed(self.condition, self._clock.now()), "resume", by, why)
+        await self._record(_resumed(self.condition, self._clock.now()), "resume", by, why, token)
         # As it is only now: while it was being kept, attempts went on.
         before, now = self.condition, self._clock.now()
         self._moved_at = self._begun
@@ -322,7 +322,9 @@ class Governor:
         self._set_breaker(resumed.breaker)
         self._wake(before.tempo.rests_until or 0)
 
-    async def set_rate(self, rate: float | None, for_s: float | None, by: str, why: str) -> None:
+    async def set_rate(
+        self, rate: float | None, for_s: float | None, by: str, why: str, token: str | None = None
+    ) -> None:
         """Send no faster than this for now: for so many seconds, or until someone takes it back (``rate`` is ``None``);
         durable when this returns. A throttle still cuts from it.
 
@@ -340,14 +342,16 @@ class Governor:
         said = None if rate is None else RateForNow(rate, by, why, now, until)
         self._set(replace(self._condition, rate_for_now=said))  # at once: it may be urgent
         try:
-            await self._record(self.condition, "rate", by, why, _in_words(said))
+            await self._record(self.condition, "rate", by, why, token, _in_words(said))
         except StoreError:
             self._set(replace(self._condition, rate_for_now=before))
             raise
 
-    async def _record(self, condition: Condition, what: str, by: str, why: str, more: str = "") -> None:
+    async def _record(
+        self, condition: Condition, what: str, by: str, why: str, token: str | None, more: str = ""
+    ) -> None:
         about = f"channel {self._channel.name}{more}"
-        await self._store.keep(self._channel.name, condition, Deed(self._clock.now(), by, what, about, why))
+        await self._store.keep(self._channel.name, condition, Deed(self._clock.now(), by, what, about, why, token))
         self._observe(PersonActed(by, what, about, why))
 
     # -- keeping it ------------------------------------------------------------------------------------------------

@@ -230,6 +230,8 @@ class Revival:
     code: str | None = None
     """Only those whose cause has this code."""
     deed: Deed | None = None
+    again: bool = False
+    """Also those that were sent; and what goes out is sent though Jetti has just that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -519,8 +521,8 @@ class Store(Protocol):
         ...
 
     async def revive(self, revival: Revival) -> Sequence[Revived]:
-        """Let dead or discarded orders wait again that have a whole webhook, or are fetched; the others are left as
-        they are."""
+        """Let dead or discarded orders wait again (``again``: sent ones, too) that have a whole webhook or are fetched;
+        the others are left as they are."""
         ...
 
     async def discard(self, discarding: Discarding) -> tuple[Sequence[int], Sequence[int]]:
@@ -532,10 +534,10 @@ class Store(Protocol):
         """Let held orders wait again that have a whole webhook; the others are left as they are."""
         ...
 
-    async def understood(self, event_id: int, arrival: Arrival) -> Receipt | None:
+    async def understood(self, event_id: int, arrival: Arrival, deed: Deed | None = None) -> Receipt | None:
         """An event from which no order could be read is understood at last: it does to its order what it would have
         done, in the ``replay`` lane. ``arrival.received_at`` is now; the event keeps the time it came at. ``None`` if
-        the event is not such a one (any more)."""
+        the event is not such a one (any more). ``deed``: who had it read again."""
         ...
 
     async def begin_replay(self, selection: Selection, deed: Deed) -> Replay:

@@ -239,11 +239,12 @@ class Ledger:
         revived: list[Revived] = []
         for order_id in revival.order_ids:
             order = self._orders.get(order_id)
-            if order is None or order.state not in (State.DEAD, State.DISCARDED) or not self._may_go_on(order):
+            if order is None or not _is_revived(order, revival) or not self._may_go_on(order):
                 continue
             if revival.code is not None and (order.cause is None or order.cause.code != revival.code):
                 continue
-            revived.append(self._revive(order, revival.lane, revival.now, revival.head_starts))
+            again = replace(order, delivered_digest=None) if revival.again else order
+            revived.append(self._revive(again, revival.lane, revival.now, revival.head_starts))
         if revived and revival.deed is not None:
             self.deeds.append(revival.deed)
         return revived
@@ -289,7 +290,7 @@ class Ledger:
             self.deeds.append(deed)
         return orders, events
 
-    def understood(self, event_id: int, arrival: Arrival) -> Receipt | None:
+    def understood(self, event_id: int, arrival: Arrival, deed: Deed | None = None) -> Receipt | None:
         """See :meth:`relay.store.Store.understood`."""
         lost = self._lost(event_id)
         if lost is None:
@@ -304,6 +305,8 @@ class Ledger:
                 event, receipt = self._late(event_id, arrival, about, lost.received_at)
         self._bodies.add(event_id)
         self.amended[event_id] = replace(event, received_at=lost.received_at)
+        if deed is not None:
+            self.deeds.append(deed)
         return receipt
 
     def advance(
@@ -556,6 +559,13 @@ def _overtaken(order: Order, about: Upsert | Cancel | Fetch, event_id: int) -> b
     else:
         decided = False
     return not decided and order.event_id is not None and event_id < order.event_id
+
+
+def _is_revived(order: Order, revival: Revival) -> bool:
+    """Whether it is in a state that is meant. A cancellation that was called is not called again."""
+    if order.state is State.SENT:
+        return revival.again and not rules.is_cancelling(order.channel)
+    return order.state in (State.DEAD, State.DISCARDED)
 
 
 def _may_settle(order: Order, settlement: Settlement) -> bool:

@@ -157,9 +157,9 @@ class MemoryStore:
         self._save(ledger)
         return released
 
-    async def understood(self, event_id: int, arrival: Arrival) -> Receipt | None:
+    async def understood(self, event_id: int, arrival: Arrival, deed: Deed | None = None) -> Receipt | None:
         ledger = self._ledger(self._about(arrival))
-        receipt = ledger.understood(event_id, arrival)
+        receipt = ledger.understood(event_id, arrival, deed)
         self._save(ledger)
         return receipt
 

@@ -156,8 +156,8 @@ class SqliteStore:
         released: Released = await self._group.ask(release)
         return released
 
-    async def understood(self, event_id: int, arrival: Arrival) -> Receipt | None:
-        receipt: Receipt | None = await self._group.ask(Understand(event_id, arrival))
+    async def understood(self, event_id: int, arrival: Arrival, deed: Deed | None = None) -> Receipt | None:
+        receipt: Receipt | None = await self._group.ask(Understand(event_id, arrival, deed))
         return receipt
 
     async def record(self, deed: Deed) -> None:

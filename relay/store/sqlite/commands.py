@@ -41,6 +41,7 @@ class Record:
 class Understand:
     event_id: int
     arrival: Arrival
+    deed: Deed | None
 
 
 @dataclass(frozen=True, slots=True)

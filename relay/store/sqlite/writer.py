@@ -123,7 +123,7 @@ class _About:
                 self.ids.update(dict.fromkeys(candidates))
             case Settlement(order_id):
                 self.ids[order_id] = None
-            case Understand(event_id, arrival):
+            case Understand(event_id, arrival, _):
                 self.event_ids.append(event_id)
                 self._note_key(arrival)
             case Discarding(_, order_ids, event_ids):
@@ -419,8 +419,8 @@ def _for_a_person(
             return ledger.release(command)
         case Discarding():
             return ledger.discard(command)
-        case Understand(event_id, arrival):
-            return ledger.understood(event_id, arrival)
+        case Understand(event_id, arrival, deed):
+            return ledger.understood(event_id, arrival, deed)
         case AdvanceReplay(replay_id, order_ids, now, head_starts):
             return ledger.advance(replay_id, order_ids, now=now, head_starts=head_starts)
         case NoteReplay(replay_id, event_id, revived, left, ended_at):
