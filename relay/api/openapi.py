@@ -26,7 +26,8 @@ How an operator, and the programs of one, look at an order relay and act on it. 
 listens on loopback unless it has a token.
 
 With `private.token` or `private.tokens` set, everything but health and metrics wants one of them as
-`Authorization: Bearer`, or a session. Without any, no credential is needed, and every request must be addressed to loopback.
+`Authorization: Bearer`, or a session. Without any, no credential is needed, and every request must be addressed to
+loopback.
 
 A parameter or member that is not here is refused. Answers may come to have more members."""
 _HEADERS = {
