@@ -261,6 +261,8 @@ Cursor = Annotated[
 ]
 Typed = Annotated[str, Meta(extra_json_schema={"pattern": _SAYS_SOMETHING})]
 EmailHash = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9a-fA-F]{64}$"})]
+_TOPIC = re.compile(r"^[!-~]{1,100}$")
+Topic = Annotated[str, Meta(examples=["orders/create"], extra_json_schema={"pattern": _TOPIC.pattern})]
 _CURSOR = re.compile(cursors.PATTERN)
 _TYPED = ("external_id", "reference", "text")
 """The narrowest first."""
@@ -381,7 +383,16 @@ class OfTimeline(Raw, frozen=True):
 class OfWebhook(Masked, frozen=True):
     """How a webhook is to be previewed."""
 
-    topic: Annotated[str | None, Meta(description="Stands for the header of its topic.")] = None
+    topic: Annotated[Topic | UnsetType, Meta(description="Stands for the header of its topic.")] = UNSET
+
+    @property
+    def header(self) -> str | None:
+        """The topic, if one is given that a header can have."""
+        if self.topic is UNSET:
+            return None
+        if not _TOPIC.fullmatch(self.topic):
+            raise _invalid("topic", "is none that a header can have: up to 100 letters, digits and signs of ASCII")
+        return self.topic
 
 
 class OfContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

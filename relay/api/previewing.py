@@ -40,7 +40,7 @@ class Previewing:
             )
         headers = CIMultiDict((name, value) for name, value in request.headers.items() if name.lower() not in _OURS)
         body = await asked.webhook(request, self._view.body_max_bytes)
-        now, topic = self._clock.now(), wanted.topic or None
+        now, topic = self._clock.now(), wanted.header
 
         def tried() -> Preview:
             try:
