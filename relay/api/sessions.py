@@ -95,7 +95,7 @@ class Sessions:
         token = self.name_of(wanted.token)
         if self.needed and token is None:
             raise Problem(
-                401, "bad-credential", "this is none of the relay's tokens: private.token, private.tokens",
+                401, "bad-credential", "this is not private.token, nor one of private.tokens",
                 {"WWW-Authenticate": "Bearer"},
             )  # fmt: skip
         now = self._clock.now()
