@@ -88,7 +88,7 @@ class Standing(Asked):
     why: PerhapsWhy = ""
 
 
-class Rating(Asked):
+class Rating(Asked, kw_only=True):
     """A channel's rate for now."""
 
     NEEDS_WHY: ClassVar[bool] = False
