@@ -453,7 +453,7 @@ async def test_no_rate_for_now_reaches_what_is_configured(desk: Desk, rate: floa
 
     assert (answer.status, answer.type) == (409, "not-below-configured")
     assert f"rate is {rate:g}: name one from 0.01 to below 1000 requests a second" in answer.json["detail"]
-    assert (await desk.get("/api/deeds")).json ["deeds"] == []
+    assert (await desk.get("/api/deeds")).json["deeds"] == []
 
 
 def test_the_drain_estimate_counts_with_the_rate_for_now_until_it_is_over() -> None:
