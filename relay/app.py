@@ -115,7 +115,7 @@ async def running(
         if observers is None:
             gathered = Gathered(sys.stderr.fileno())
             stack.callback(gathered.close)
-            log = logger(settings.log.level, settings.log.format, gathered)
+            log = logger(settings.log.level, settings.log.format, gathered, settings.log.quiet)
             stack.enter_context(libraries_in(log))
             watching.append(Logs(log))
         store = await open_store(settings, observe)

@@ -66,7 +66,7 @@ class Desk:
         figures = Figures(
             tally=tally,
             oldest_due=await self.store.oldest_due(),
-            lost_events=await self.store.lost_events(),
+            dead=await self.store.dead_tally(),
             channels={
                 name: ChannelFigures(
                     in_flight=view.in_flight,

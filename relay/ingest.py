@@ -272,8 +272,9 @@ class Ingest:
             EventAccepted(
                 door.storefront, identified.topic, receipt.disposition, receipt.event_id,
                 None if about is None else about.external_id, getattr(about, "reference", None), receipt.revision,
-                receipt.duplicate_of, len(body), self._clock.monotonic() - visit.started, reasons, visit.path,
-                kept_at - asked_at, visit.trace,
+                receipt.duplicate_of, len(body), self._clock.monotonic() - visit.started, reasons,
+                path=visit.path, commit_s=kept_at - asked_at, trace=visit.trace,
+                channel=door.channel, order_id=receipt.order_id,
             )
         )  # fmt: skip
         return receipt
@@ -325,7 +326,8 @@ class Ingest:
         except web.HTTPRequestEntityTooLarge:
             raise Problem(413, "body-too-large", f"a body may have {most} bytes (public.body_max_bytes)") from None
         except (web.RequestPayloadError, ConnectionError) as error:
-            raise Problem(400, "broken-body", f"the body did not arrive whole: {error}") from None
+            # What it says may quote what did arrive.
+            raise Problem(400, "broken-body", f"the body did not arrive whole ({type(error).__name__})") from None
 
     @contextmanager
     def _reading(self, size: int) -> Iterator[None]:
@@ -352,11 +354,15 @@ class Ingest:
 
     def _tell(self, request: web.BaseRequest, problem: Problem, visit: _Visit) -> None:
         storefront = request.get(_STOREFRONT, "unknown")
-        took_s = self._clock.monotonic() - visit.started
+        took_s, errors = self._clock.monotonic() - visit.started, tuple(problem.errors)
         detail, path = problem.detail, _printable(request.path)
         if problem.name == "unknown-storefront":  # the operator may know the names, a stranger may not
             detail = f"{detail}; configured for webhooks: {self._known}"
-        self._observe(RequestRefused(storefront, problem.status, problem.name, detail, took_s, path, visit.trace))
+        self._observe(
+            RequestRefused(
+                storefront, problem.status, problem.name, detail, took_s, path, trace=visit.trace, reasons=errors
+            )
+        )
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------

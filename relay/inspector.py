@@ -114,6 +114,6 @@ class Inspector:
         self._observe(
             EventFound(
                 order.channel, order.storefront, order.external_id, order.reference, order.revision,
-                finding.disposition, finding.reasons, trace,
+                finding.disposition, finding.reasons, trace=trace, order_id=order.id,
             )
         )  # fmt: skip

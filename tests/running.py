@@ -136,6 +136,8 @@ class ServeProcess:
     private_url: str = ""
     prefix: tuple[str, ...] = ()
     """Words before the command: what it is to be run by."""
+    said: bytes = b""
+    """What it wrote to standard output after the line that says it is ready, once it has ended."""
     _process: asyncio.subprocess.Process | None = None
 
     async def start(self, seconds: float = READY_S) -> Self:
@@ -193,7 +195,7 @@ class ServeProcess:
     async def wait(self, seconds: float = 60.0) -> int:
         """Its exit code, once it has ended."""
         async with asyncio.timeout(seconds):
-            await self._running.communicate()
+            self.said += (await self._running.communicate())[0] or b""
         code = self._running.returncode
         assert code is not None
         return code

@@ -139,10 +139,33 @@ CASES = (
     Case(
         "RelayDeadLetters",
         {
-            f'relay_orders{{{MAIN}, state="dead", lane="new"}}': "0x4 2x10",
-            f'relay_orders{{{MAIN}, state="dead", lane="update"}}': "0x4 1x10",
+            f'relay_dead_letters_present{{{MAIN}, cause="refused"}}': "0x4 3x10",
+            f'relay_dead_letters_present{{{MAIN}, cause="gave_up"}}': "0x14",
+            'relay_dead_letters_present{channel="none", cause="unreadable"}': "5x14",
         },
-        5, "Channel main: 3 orders need a person", {"channel": "main"}, quiet_at=4,
+        5, "Channel main: 3 orders need a person (refused)", {"channel": "main", "cause": "refused"}, quiet_at=4,
+    ),
+    Case(
+        "RelayDeadLetters", {'relay_dead_letters_present{channel="unconfigured", cause="unmappable"}': "0x4 2x10"}, 5,
+        "Channel unconfigured: 2 orders need a person (unmappable)",
+        {"channel": "unconfigured", "cause": "unmappable"}, quiet_at=4,
+    ),
+    Case(
+        "RelayOrdersBlocked",
+        {
+            f'relay_orders_blocked{{{MAIN}, by="paused"}}': steady(7),
+            f'relay_orders_blocked{{{MAIN}, by="open"}}': steady(0),
+        },
+        30, "Channel main: 7 orders are blocked, it is paused", {"channel": "main", "by": "paused"}, quiet_at=29,
+    ),
+    Case(
+        "RelayManySuperseded",
+        {
+            f'relay_revisions_superseded_total{{{SHOP}}}': "0+45x120",
+            f'relay_events_total{{{SHOP}, disposition="merged"}}': "0+45x120",
+            f'relay_events_total{{{SHOP}, disposition="queued"}}': "0+5x120",
+        },
+        100, "Storefront shop: 2.7k revisions were superseded within an hour", {"storefront": "shop"}, quiet_at=40,
     ),
     Case(
         "RelayDeadLettersGrowing",
@@ -212,6 +235,24 @@ CALM: tuple[tuple[str, dict[str, str], int], ...] = (
         50,
     ),
     ("RelayDiskFilling", {"relay_disk_free_bytes": "20e9x90"}, 70),
+    ("RelayOrdersBlocked", {f'relay_orders_blocked{{{MAIN}, by="resting"}}': " ".join(["5", "0"] * 30)}, 55),
+    (  # a few orders that are changed often, and many webhooks of which each is a new state
+        "RelayManySuperseded",
+        {
+            f"relay_revisions_superseded_total{{{SHOP}}}": "0+20x120",
+            f'relay_events_total{{{SHOP}, disposition="merged"}}': "0+20x120",
+            f'relay_events_total{{{SHOP}, disposition="queued"}}': "0+20x120",
+        },
+        110,
+    ),
+    (
+        "RelayManySuperseded",
+        {
+            f"relay_revisions_superseded_total{{{SHOP}}}": "0+5x120",
+            f'relay_events_total{{{SHOP}, disposition="merged"}}': "0+5x120",
+        },
+        110,
+    ),
 )
 
 
@@ -287,7 +328,7 @@ def test_a_case_that_does_not_hold_is_found(tmp_path: Path) -> None:
 def test_what_the_cases_are_made_of_is_what_the_relay_exports() -> None:
     metrics = Metrics(version="1", storefronts=["shop"], channels=["main"], now=lambda: 0)
     channels = {"main": ChannelFigures(0, 1.0, 1.0)}
-    metrics.expose(Figures({}, {}, lost_events=0, channels=channels, size=Size(1, 1, 1, 1), now=0))
+    metrics.expose(Figures({}, {}, channels=channels, size=Size(1, 1, 1, 1), now=0))
     there = {(s.name, frozenset(s.labels.items())) for family in metrics.registry.collect() for s in family.samples}
     named = {name for case in CASES for name in case.series} | {name for _, series, _ in CALM for name in series}
     missing = set()

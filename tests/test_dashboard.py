@@ -91,6 +91,37 @@ def test_every_panel_says_what_it_shows() -> None:
     assert [panel["title"] for panel in panels() if not panel["description"].endswith(".")] == []
 
 
+def test_the_dashboard_is_what_grafana_can_read() -> None:
+    """Its schema, as far as this dashboard uses it: what Grafana does not know, it leaves out without a word."""
+    whole = dashboard()
+    variables = {variable["name"] for variable in whole["templating"]["list"]} | {"__rate_interval"}
+    assert (whole["uid"], whole["schemaVersion"] >= 36, {"time", "refresh", "title", "tags"} <= whole.keys()) == (
+        "order-relay", True, True,
+    )  # fmt: skip
+    for panel in panels():
+        defaults, title = panel["fieldConfig"]["defaults"], panel["title"]
+        assert panel["type"] in {"stat", "timeseries", "state-timeline"}, title
+        assert defaults["unit"] in {"none", "short", "s", "reqps", "bytes", "percentunit"}, title
+        values = [step["value"] for step in defaults["thresholds"]["steps"]]
+        assert values[0] is None, title
+        assert values[1:] == sorted(values[1:]), title
+        for mapping in defaults.get("mappings", ()):
+            assert mapping["type"] == "value"
+            assert all(option.keys() == {"text", "color"} for option in mapping["options"].values()), title
+        assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"]), title
+        for target in panel["targets"]:
+            assert set(re.findall(r"\$(\w+)", target["expr"])) <= variables, title
+            assert target["datasource"] == {"type": "prometheus", "uid": "${datasource}"}, title
+
+
+def test_a_legend_names_labels_that_its_expression_has() -> None:
+    for panel in panels():
+        for target in panel["targets"]:
+            grouped = re.findall(r"\bby \(([^)]*)\)", target["expr"])
+            kept = {label.strip() for by in grouped for label in by.split(",")}
+            assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= kept, panel["title"]
+
+
 def test_every_metric_is_on_the_dashboard_or_has_an_alert() -> None:
     documented = set(re.findall(r"(?m)^\| `(relay_\w+)` \|", (DEPLOY.parent / "docs/reference/metrics.md").read_text()))
     used = {re.sub(r"_(bucket|sum|count)$", "", name) for expr in (*asked().values(), *(a.expr for a in alerts()))

@@ -1103,5 +1103,7 @@ def test_stopping_hands_back_what_does_not_finish_in_time() -> None:
             timeline = await bench.store.timeline(order.id)
             assert timeline is not None
             assert [attempt.outcome for attempt in timeline.attempts] == ["handed_back"]
+            (made,) = bench.happenings.of(AttemptMade)
+            assert (made.outcome, made.state, made.attempts, made.status) == ("handed_back", State.WAITING, 0, None)
 
     simulate(run())

@@ -7,9 +7,11 @@ import json
 import logging
 import os
 import re
+from collections import defaultdict
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -25,6 +27,7 @@ from relay.core.events import (
     EventAccepted,
     EventFound,
     ExportMoved,
+    Greeted,
     Happening,
     HeldWanted,
     Housekept,
@@ -34,6 +37,7 @@ from relay.core.events import (
     ProbeFailed,
     ReplayAdvanced,
     RequestRefused,
+    SaleMade,
     Started,
     Stopped,
     Stopping,
@@ -56,6 +60,7 @@ from tests.fakes import SHOP_SECRET, TILL_SECRET, Shop, manual_sale, shopify_ord
 from tests.running import UNLIMITED, relay_running
 
 SECRETS = (SHOP_SECRET, TILL_SECRET, UNLIMITED.webhook_hash)
+LOGS = Path(__file__).parent.parent / "docs/reference/logs.md"
 PERSONAL = (
     "Ada", "Buyer", "Grace", "Receiver", "buyer.example", "private.example", "Ledger Lane", "Parcel Place", "H2Y 1C6",
     "555 01", "Ring twice",
@@ -73,7 +78,20 @@ HALTED = CircuitMoved("main", Circuit.CLOSED, Circuit.HALTED, UNAUTHORIZED)
 OPENED = CircuitMoved("main", Circuit.CLOSED, Circuit.OPEN, DOWN)
 CLOSED = CircuitMoved("main", Circuit.OPEN, Circuit.CLOSED, None)
 HAPPENINGS: tuple[Happening, ...] = (
-    EventAccepted("shop", "orders/create", Disposition.QUEUED, 1, "1001", "#1001", 1, None, 3000, 0.0021),
+    EventAccepted(
+        "shop",
+        "orders/create",
+        Disposition.QUEUED,
+        1,
+        "1001",
+        "#1001",
+        1,
+        None,
+        3000,
+        0.0021,
+        channel="main",
+        order_id=17,
+    ),
     EventFound("main", "shop", "1001", "#1001", 1, Disposition.QUARANTINED, (Reason("/email", "missing"),)),
     RequestRefused("shop", 401, "bad-signature", "the signature matches none", 0.001, "/webhooks/shop"),
     ATTEMPT,
@@ -93,8 +111,8 @@ HAPPENINGS: tuple[Happening, ...] = (
 )
 STARTED = Started("1.2.3", "http://a:1", "http://b:2", "sqlite:relay.db", ("shop", "till"), ("main",))
 LIFE: tuple[Happening, ...] = (
-    STARTED, Warned("the store is memory:", "set store.url"), ExportMoved(True, "collector:4318: gone", 8),
-    ExportMoved(False, "", 8), Stopping(20.0), Stopped(),
+    STARTED, Warned("the store is memory:", "set store.url"), Stopping(20.0), Stopped(),
+    Greeted("shop", "a ping"), ExportMoved(True, "collector:4318: gone", 8), ExportMoved(False, "", 8),
 )  # fmt: skip
 """What has a line, and moves no metric."""
 
@@ -140,7 +158,7 @@ def test_the_line_of_an_event_has_everything_in_it() -> None:
     assert line == {
         "event": "event", "level": "info", "storefront": "shop", "topic": "orders/create", "disposition": "queued",
         "event_id": 1, "order": "1001", "reference": "#1001", "revision": 1, "duplicate_of": None, "bytes": 3000,
-        "duration_ms": 2.1, "reasons": [],
+        "duration_ms": 2.1, "reasons": [], "channel": "main", "order_id": 17,
     }  # fmt: skip
 
 
@@ -182,7 +200,7 @@ def test_what_is_wrong_with_the_configuration_is_an_error_and_what_is_only_risky
 
 
 def test_stopping_and_having_stopped_are_a_line_each() -> None:
-    assert [line["event"] for line in lines(*LIFE[-2:])] == ["stopping", "stopped"]
+    assert [line["event"] for line in lines(*LIFE[2:4])] == ["stopping", "stopped"]
 
 
 def test_the_line_of_an_attempt_has_everything_in_it_but_what_jetti_said_of_the_order() -> None:
@@ -193,7 +211,7 @@ def test_the_line_of_an_attempt_has_everything_in_it_but_what_jetti_said_of_the_
         "event": "attempt", "level": "warning", "channel": "main", "storefront": "shop", "order": "1001",
         "reference": "#1001", "revision": 2, "lane": "update", "outcome": "failed", "status": 500, "code": "api.x",
         "message": "", "duration_ms": 12.3, "attempts": 3, "state": "sleeping", "accepted_to_sent_s": None,
-        "due_at": "2026-11-18T11:06:40.000Z",
+        "due_at": "2026-11-18T11:06:40.000Z", "order_id": 7,
     }  # fmt: skip
 
 
@@ -240,7 +258,7 @@ def test_the_line_of_a_circuit_says_what_moved_where_and_why() -> None:
 
     assert line == {
         "event": "circuit", "level": "error", "channel": "main", "circuit": "halted", "before": "closed",
-        "code": "api.errors.unauthorized", "status": 401, "message": "The hash is wrong.", "runbook": "channel-halted",
+        "code": "api.errors.unauthorized", "status": 401, "message": "", "runbook": "channel-halted",
     }  # fmt: skip
 
 
@@ -294,20 +312,120 @@ def broken(secret: str) -> None:
     raise ValueError(len(secret))
 
 
+def test_an_exception_is_told_with_all_that_is_behind_it_and_without_its_words() -> None:
+    personal = " ".join(PERSONAL[:2])  # not as it is in the line that a traceback shows
+    (line,) = lines(Unexpected("ingest", grouped(personal)))
+
+    assert personal not in json.dumps(line)
+    assert re.findall(r"(?m)^\w+$", line["exception"]) == ["ExceptionGroup", "KeyError", "TypeError", "ValueError"]
+    assert f'File "{__file__}", line' in line["exception"]
+
+
+def grouped(said: str) -> ExceptionGroup[Exception]:
+    made = ExceptionGroup(f"of {said}", [KeyError(said), TypeError(said)])
+    with suppress(ExceptionGroup):
+        try:
+            int(said)
+        except ValueError as error:
+            raise made from error
+    return made
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("expected the order's id, found 'Ada'; the shop's own", "expected the order's id, found •••; the shop's own"),
+        ("""found "Ada O'Buyer", not a number""", "found •••, not a number"),
+        (r"found 'Ada \'the\' Buyer\\' and 'Grace'", "found ••• and •••"),
+        ("expected text, found a list", "expected text, found a list"),
+    ],
+)
+def test_a_reason_says_what_is_wrong_where_and_not_the_value(message: str, shown: str) -> None:
+    reasons = (Reason("/email", message),)
+    found = lines(
+        EventFound("main", "shop", "1", None, 1, Disposition.QUARANTINED, reasons),
+        RequestRefused("till", 422, "invalid-sale", message, 0.1, "/orders", reasons=reasons),
+    )
+
+    assert [line["reasons"] for line in found] == [[f"/email: {shown}"]] * 2
+    assert found[1]["detail"] == shown
+
+
+def test_of_many_reasons_the_first_are_told() -> None:
+    reasons = tuple(Reason(f"/lines/{i}", "wrong") for i in range(100))
+    (line,) = lines(EventFound("main", "shop", "1", None, 1, Disposition.QUARANTINED, reasons))
+
+    assert len(line["reasons"]) == 11
+    assert line["reasons"][-1] == "body: and 90 more reasons"
+
+
+def test_a_code_that_is_a_sentence_is_not_repeated() -> None:
+    (line,) = lines(replace(ATTEMPT, code="api.Ada Buyer is unknown"))
+
+    assert line["code"] == "unreadable"
+
+
+@pytest.mark.parametrize("outcome", ["sent", "fetched", "cancelled", "not_yet", "handed_back"])
+def test_an_attempt_that_is_nobodys_fault_is_routine(outcome: str) -> None:
+    well = replace(ATTEMPT, outcome=outcome, state=State.SENT)
+    dead = replace(well, state=State.DEAD)
+
+    assert [(line["level"], line["due_at"]) for line in lines(well, dead)] == [("info", None), ("warning", None)]
+
+
+def test_what_is_quiet_is_written_only_where_it_is_somebodys_fault() -> None:
+    out = io.StringIO()
+    logs = Logs(logger("info", "json", out, quiet=("event", "attempt")))
+    lost = EventAccepted("shop", "", Disposition.QUARANTINED, 1, None, None, None, None, 9, 0.1)
+    for happening in (HAPPENINGS[0], replace(ATTEMPT, outcome="sent"), STARTED, lost, ATTEMPT):
+        logs(happening)
+
+    assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["started", "event", "attempt"]
+
+
+def test_every_line_there_is_is_documented_with_its_levels_and_its_fields() -> None:
+    everything = (
+        *HAPPENINGS, *LIFE, OPENED, CLOSED, replace(ATTEMPT, outcome="sent"),
+        SaleMade("main", "shop", "1001", 1, 0, 0.1, to_be_sent=True, trace=Trace("4b" * 16, "f0" * 8, sampled=True)),
+        EventAccepted("shop", "", Disposition.QUARANTINED, 1, None, None, None, None, 9, 0.1),
+        EventFound("main", "shop", "1001", "#1001", 1, Disposition.HELD),
+        RequestRefused("shop", 503, "busy", "", 0.1), RequestRefused("shop", 503, "internal", "", 0.1),
+        ProbeFailed("main", Circuit.OPEN, DOWN, 2.0), DoorMoved("disk", (), "free"),
+        ReplayAdvanced(3, 398, 2, 400, ended=True), Warned("wrong", "mend it", is_wrong=True),
+    )  # fmt: skip
+    levels: dict[str, set[str]] = defaultdict(set)
+    fields: dict[str, set[str]] = defaultdict(set)
+    for line in lines(*everything, level="debug"):
+        levels[line["event"]].add(line["level"])
+        fields[line["event"]] |= line.keys() - {"event", "level", "timestamp", "runbook"}
+    rows = re.findall(r"(?m)^\| `(\w+)` \| [^|]+ \| ([^|]+) \| ([^|]*)\|$", LOGS.read_text())
+    documented = {event: (set(re.findall(r"`(\w+)`", said)), set(re.findall(r"`(\w+)`", names))) for event, said, names
+                  in rows}  # fmt: skip
+    unemitted = {"library": {"logger", "message", "error", "exception"}, "lines_dropped": {"lines"}}
+
+    assert {type(happening) for happening in everything} == set(get_args(Happening))
+    assert {event: names for event, (_, names) in documented.items()} == {**fields, **unemitted}
+    assert {event: said for event, (said, _) in documented.items() if event in levels} == levels
+
+
 def test_what_libraries_complain_of_is_in_the_same_log_without_what_a_stranger_sent() -> None:
     out = io.StringIO()
     with libraries_in(logger("info", "json", out)):
         logging.getLogger("asyncio").warning("slow: %s", "callback")
         logging.getLogger("asyncio").info("no warning")
-        try:
-            int("Authorization: Bearer t0ken")
-        except ValueError:
-            logging.getLogger("aiohttp.server").exception("Error handling request")
+        for name in ("aiohttp.server", "asyncio"):
+            try:
+                int("Authorization: Bearer t0" + "ken")
+            except ValueError as error:
+                said = f"Error handling request\nfuture: <Task exception={error!r}>"  # as asyncio words it
+                logging.getLogger(name).log(logging.ERROR, said, exc_info=True)
     logging.getLogger("asyncio").debug("not any more")
     found = [json.loads(line) for line in out.getvalue().splitlines()]
 
-    assert [(line["logger"], line["level"]) for line in found] == [("asyncio", "warning"), ("aiohttp.server", "error")]
-    assert found[1]["error"] == "ValueError"
+    assert [(line["logger"], line["level"]) for line in found] == [
+        ("asyncio", "warning"), ("aiohttp.server", "error"), ("asyncio", "error"),
+    ]  # fmt: skip
+    assert [(line["message"], line["error"]) for line in found[1:]] == [("Error handling request", "ValueError")] * 2
     assert "t0ken" not in out.getvalue()
 
 
@@ -350,7 +468,7 @@ async def test_one_line_per_event_and_per_attempt_and_nothing_personal_in_any(tm
 FIGURES = Figures(
     tally={("main", State.WAITING, Lane.NEW): 3},
     oldest_due={("main", Lane.NEW): 1_000_000},
-    lost_events=7,
+    dead={(None, "no_order"): 7, ("main", "http_422"): 2, ("main", "unmappable"): 3, ("gone", "timeout"): 4},
     channels={
         "main": ChannelFigures(2, 5.0, 10.0, Circuit.OPEN, paused=True, resting_s=1.5, state="paused", drain_s=None)
     },
@@ -388,6 +506,11 @@ def test_gauges_are_what_the_store_and_the_channel_say_when_asked() -> None:
         'relay_circuit{channel="main",circuit="closed"} 0.0',
         'relay_circuit{channel="main",circuit="halted"} 0.0',
         "relay_events_without_order 7.0",
+        'relay_dead_letters_present{cause="unreadable",channel="none"} 7.0',
+        'relay_dead_letters_present{cause="refused",channel="main"} 2.0',
+        'relay_dead_letters_present{cause="unmappable",channel="main"} 3.0',
+        'relay_dead_letters_present{cause="gave_up",channel="main"} 0.0',
+        'relay_dead_letters_present{cause="gave_up",channel="unconfigured"} 4.0',
         "relay_store_bytes 4096.0",
         "relay_wal_bytes 512.0",
         "relay_store_unused_bytes 256.0",
@@ -571,6 +694,38 @@ def test_two_relays_in_one_process_count_apart() -> None:
 
     assert 'relay_events_total{disposition="queued",storefront="shop"} 1.0' in exposed(one)
     assert 'relay_events_total{disposition="queued",storefront="shop"} 0.0' in exposed(other)
+
+
+@pytest.mark.parametrize("outcome", ["fetched", "cancelled"])
+def test_what_is_fetched_or_cancelled_is_a_success_of_its_channel(outcome: str) -> None:
+    metrics = fresh()
+    metrics(replace(ATTEMPT, outcome=outcome, channel="fetch:shop"))
+
+    assert 'relay_last_success_timestamp_seconds{channel="fetch:shop"} 5.0' in exposed(metrics)
+
+
+def test_a_revision_that_is_replaced_before_it_was_sent_is_superseded() -> None:
+    metrics = fresh()
+    for disposition in (Disposition.QUEUED, Disposition.MERGED, Disposition.STALE):
+        metrics(EventAccepted("shop", "", disposition, 1, "1001", "#1001", 1, None, 3000, 0.0021))
+
+    assert 'relay_revisions_superseded_total{storefront="shop"} 1.0' in exposed(metrics)
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [
+        ("unmappable", "unmappable"), ("defect", "unmappable"), ("timeout", "gave_up"), ("http_503", "gave_up"),
+        ("http_422", "refused"), ("api.channels.process_sale.missing", "refused"), ("order_gone", "refused"),
+        ("something_new", "other"),
+    ],
+)  # fmt: skip
+def test_a_dead_letter_that_is_there_is_of_one_class(code: str, cause: str) -> None:
+    text = exposed(fresh(), replace(FIGURES, dead={("main", code): 1}))
+
+    assert [line for line in text if line.startswith("relay_dead_letters_present") and line.endswith(" 1.0")] == [
+        f'relay_dead_letters_present{{cause="{cause}",channel="main"}} 1.0'
+    ]
 
 
 async def test_a_log_that_nobody_reads_stops_nothing_and_says_later_what_was_missed() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 FILE = Path(__file__).parent / "dashboards/order-relay.json"
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 CHANNEL, SHOP = 'channel=~"$channel"', 'storefront=~"$storefront"'
-SENT, MERGED, RELAY = 'outcome="sent"', 'disposition="merged"', 'job="order-relay"'
+SENT, RELAY = 'outcome="sent"', 'job="order-relay"'
 RATE = "[$__rate_interval]"
 GREEN, AMBER, RED = "green", "orange", "red"
 WIDE = 24
@@ -86,7 +86,7 @@ FLOWING = (
     stat("Blocked orders", f"sum(relay_orders_blocked{{{CHANNEL}}}) + max(relay_orders_stranded)", "short",
          "Orders whose channel is not sent to: paused, halted, open, resting, or not configured.",
          (GREEN, None), (RED, 1)),
-    stat("Dead letters", f'sum(relay_orders{{state="dead", {CHANNEL}}}) + max(relay_events_without_order)', "short",
+    stat("Dead letters", "sum(max by (channel, cause) (relay_dead_letters_present))", "short",
          "Orders and webhooks that need a person.", (GREEN, None), (AMBER, 1)),
     stat("Alerts", 'count(ALERTS{alertname=~"Relay.*", alertstate="firing"}) or vector(0)', "none",
          "Alerts that fire now. Each names its page of the runbook.", (GREEN, None), (RED, 1)),
@@ -135,7 +135,7 @@ WAITING = (
     graph("Oldest held", "s", "For how long the longest held order of each storefront has been held.",
           (f"max by (storefront) (relay_oldest_held_age_seconds{{{SHOP}}})", "{{storefront}}")),
     graph("Superseded", "reqps", "Revisions that a newer one replaced while they waited.",
-          (f"sum by (storefront) ({rate('relay_events_total', SHOP, MERGED)})", "{{storefront}}")),
+          (f"sum by (storefront) ({rate('relay_revisions_superseded_total', SHOP)})", "{{storefront}}")),
     graph("Delivered orders", "short", "Orders whose newest state Jetti has, as far as they are remembered.",
           (f'sum by (channel) (relay_orders{{state="sent", {CHANNEL}}})', "{{channel}}")),
 )  # fmt: skip
@@ -150,10 +150,10 @@ STANDING = " + ".join(
 """0: sent to; else why not."""
 
 GOING_OUT = (
-    graph("Attempts by outcome", "reqps", "Requests sent to Jetti.",
+    graph("Attempts by outcome", "reqps", "Requests sent to Jetti, or to a storefront's API.",
           (f"sum by (channel, outcome) ({rate('relay_attempts_total', CHANNEL)})", "{{channel}} {{outcome}}"),
           **stacked()),
-    graph("Jetti's answer", "s", "How long Jetti took to answer.",
+    graph("Answers", "s", "How long Jetti, or a storefront's API, took to answer.",
           (quantile(0.5, "relay_attempt_duration_seconds", "channel", CHANNEL), "{{channel}} half"),
           (quantile(0.99, "relay_attempt_duration_seconds", "channel", CHANNEL), "{{channel}} 99 of 100")),
     graph("From accepted to sent", "s", "How long orders took through the relay, by lane: half of them, and 99 of 100.",
@@ -186,9 +186,9 @@ PERSONS = (
     graph("New dead letters, by cause", "short", "What became a dead letter, by class of cause.",
           (f"sum by (storefront, cause) (increase(relay_dead_letters_total{{{SHOP}}}{RATE}))",
            "{{storefront}} {{cause}}"), **stacked()),
-    graph("Dead letters", "short", "Orders, and webhooks from which no order could be read.",
-          (f'sum by (channel) (relay_orders{{state="dead", {CHANNEL}}})', "{{channel}}"),
-          ("max(relay_events_without_order)", "no order read")),
+    graph("Dead letters", "short", "Orders, and webhooks from which no order could be read, by class of cause.",
+          ("max by (channel, cause) (relay_dead_letters_present) > 0 or sum(relay_dead_letters_present)",
+           "{{channel}} {{cause}}"), **stacked()),
     graph("Replays", "short", "Bulk replays that run, and what came of the dead letters they looked at.",
           ("sum(relay_replays_running)", "running"),
           (f"sum by (result) (increase(relay_replayed_total{RATE}))", "{{result}}")),

@@ -15,7 +15,7 @@ from relay.core.instant import Instant
 KEPT_S = 900
 LATEST_MAX = 100
 _SENT = "sent"
-_WELL = frozenset({_SENT, "fetched", "cancelled"})
+_WELL = frozenset({_SENT, "fetched", "cancelled", "handed_back"})
 """Outcomes of requests that came to what they were for."""
 
 

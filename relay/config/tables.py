@@ -309,6 +309,9 @@ class Log(Table):
     """The least that is written."""
     format: Literal["auto", "json", "console"] = "auto"
     """`auto`: `console` on a terminal, `json` elsewhere."""
+    quiet: Annotated[tuple[Literal["event", "found", "attempt", "housekept"], ...], BeforeValidator(as_list)] = ()
+    """Kinds of lines of which only warnings and errors are written. At peak `event` is nearly all there is: some 300
+    bytes for each webhook."""
 
 
 class Tracing(Table):

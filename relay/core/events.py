@@ -39,6 +39,10 @@ class EventAccepted:
     """Of the duration, until the store had committed it."""
     trace: Trace | None = None
     """Its span's place; only where traces are made."""
+    channel: str = ""
+    """Where its order is to go: it is fetched first where that is ``fetch:…``."""
+    order_id: int | None = None
+    """The order's id in the relay, as in ``order:17``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ class RequestRefused:
     """What was asked for, printable and bounded; empty where no request could be read."""
     trace: Trace | None = None
     """Its span's place; only of who has proved who they are."""
+    reasons: tuple[Reason, ...] = ()
+    """What is wrong with a manual sale: nothing else remembers it, because nothing of it is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +83,12 @@ class EventFound:
     reference: str | None
     revision: int
     disposition: Disposition
-    """``unchanged``, ``held`` or ``quarantined``."""
+    """``unchanged``, ``held``, ``ignored`` or ``quarantined``."""
     reasons: tuple[Reason, ...] = ()
     trace: Trace | None = None
     """The place of the span in which it was mapped."""
+    order_id: int | None = None
+    """As in :class:`EventAccepted`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +108,8 @@ class SaleMade:
 
 @dataclass(frozen=True, slots=True)
 class AttemptMade:
-    """A request was sent, and its outcome is recorded."""
+    """A request was sent, and what came of it is recorded: an outcome, or that the relay stopped before there was one
+    (``handed_back``)."""
 
     channel: str
     storefront: str

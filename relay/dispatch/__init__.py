@@ -378,7 +378,7 @@ class Dispatcher:
             await self._put_back(taken)
             return True
         except BaseException:
-            await self._hand_back(taken, request, started_at)
+            await self._hand_back(taken, request, started_at, trail)
             raise
         judged = self._governor.judge(taken.order, number, done.result.outcome, probe=probe)
         attempt = self._recorded(taken.order.revision, started_at, replace(done.result, outcome=judged.outcome))
@@ -495,7 +495,7 @@ class Dispatcher:
             except StoreError as error:
                 await self._wait_for_store("recording an attempt", error)
 
-    async def _hand_back(self, taken: Taken, request: Request, started_at: int) -> None:
+    async def _hand_back(self, taken: Taken, request: Request, started_at: int, trail: "_Trail") -> None:
         """We are stopping, and do not know what became of the request: the order waits in its old place."""
         order, now = taken.order, self._clock.now()
         attempt = Attempt(
@@ -509,9 +509,12 @@ class Dispatcher:
             attempt=attempt, may_be_there=kept.may_be_there,
         )  # fmt: skip
         try:
-            await self._store.settle(settlement)
+            settled = await self._store.settle(settlement)
         except StoreError as error:
             self._observe(StoreTrouble("handing back a delivery", str(error)))
+            return
+        if settled is not None:
+            self._tell_attempt(order, attempt, order.delivery, settled.order, trail)
 
     async def _wait_for_store(self, what: str, error: StoreError) -> None:
         self._observe(StoreTrouble(what, str(error)))
@@ -545,16 +548,22 @@ class Dispatcher:
             self._observe(
                 EventFound(
                     name, order.storefront, order.external_id, order.reference, order.revision, found.disposition,
-                    found.reasons, trail.sale,
+                    found.reasons, trace=trail.sale, order_id=order.id,
                 )
             )  # fmt: skip
         if attempt is None:
             return
-        cause = settled.cause if settled.state is State.DEAD else None  # of what was fetched, perhaps
         waited_s = instant.seconds_between(order.accepted_at, now) if isinstance(outcome, Sent) else None
+        self._tell_attempt(order, attempt, after, settled, trail, waited_s)
+
+    def _tell_attempt(
+        self, order: Order, attempt: Attempt, after: Delivery, settled: Order, trail: "_Trail",
+        waited_s: float | None = None,
+    ) -> None:  # fmt: skip
+        cause = settled.cause if settled.state is State.DEAD else None  # of what was fetched, perhaps
         self._observe(
             AttemptMade(
-                channel=name, storefront=order.storefront, order_id=order.id, order=order.external_id,
+                channel=self.channel.name, storefront=order.storefront, order_id=order.id, order=order.external_id,
                 reference=order.reference, revision=order.revision, lane=order.lane, outcome=attempt.outcome,
                 status=attempt.status, code=attempt.code or ("" if cause is None else cause.code),
                 message=attempt.message or ("" if cause is None else cause.message), duration_s=attempt.duration_s,

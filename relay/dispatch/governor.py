@@ -451,7 +451,7 @@ def _in_words(said: RateForNow | None) -> str:
 def _standing(channel: str, kept: Condition) -> Iterator[Warned]:
     """What a relay that starts again should say of a channel that stands."""
     if kept.pause is not None:
-        said = f"channel {channel} is paused by {kept.pause.by} since {instant.iso(kept.pause.since)}: {kept.pause.why}"
+        said = f"channel {channel} is paused by {kept.pause.by} since {instant.iso(kept.pause.since)}"
         yield Warned(said, f"order-relay resume {channel}")
     if (slow := kept.rate_for_now) is not None:
         until = "until someone takes it back" if slow.until is None else f"until {instant.iso(slow.until)}"

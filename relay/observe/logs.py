@@ -1,20 +1,35 @@
-"""One canonical line per event accepted and per attempt, with everything in it, and no personal data beyond ids."""
+"""One canonical line per event accepted and per attempt, with everything in it, and no personal data beyond ids.
+
+What mapping finds of an event later is a line of its own, ``found``: an event is mapped after it was answered for,
+often much later and by another process, and what was known when it was accepted is written then. Both name the order
+and its revision.
+
+Levels go by whose fault it is: ``error`` is ours (the relay, its machine, its configuration), ``warning`` the
+storefront's, Jetti's or a stranger's, ``info`` nobody's. docs/reference/logs.md has every line with its fields.
+
+Whatever may quote an order is left out or masked: what Jetti or a storefront's API answered (its code stays), the
+values in reasons (their places stay), the words of exceptions (their types and places in the code stay), the words of
+persons.
+"""
 
 import asyncio
 import logging
 import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from threading import Thread
-from typing import Literal, Protocol, TextIO, assert_never, cast
+from traceback import StackSummary, walk_tb
+from typing import Any, Literal, Protocol, TextIO, assert_never, cast
 
 import msgspec
 import structlog
 
 from relay.core import instant
 from relay.core.breaker import Circuit
+from relay.core.delivery import State
 from relay.core.events import (
     AttemptMade,
     ChannelThrottled,
@@ -42,9 +57,10 @@ from relay.core.events import (
     Unexpected,
     Warned,
 )
+from relay.core.masking import MASK
 from relay.core.order import Disposition
 from relay.core.outcome import Cause
-from relay.core.sale import Reason
+from relay.core.sale import Reason, bounded
 from relay.observe.pages import page_of
 
 Log = structlog.typing.FilteringBoundLogger
@@ -56,8 +72,15 @@ _UNWRITTEN_MAX = 20_000
 """Lines that wait for a slow reader at the most."""
 _CLOSING_S = 1.0
 
-_ABOUT_CHANNELS = frozenset({401, 403, 429})
-"""Statuses of answers that are about the channel, and so quote no order."""
+_REASONS_MAX = 10
+_ERRORS_MAX = 8
+"""Exceptions behind an exception that are told of."""
+_QUOTED = re.compile(r"""(?<!\w)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?!\w)""")
+"""A value as messages show it (``repr``); the apostrophe in "the order's id" begins none."""
+_CODE = re.compile(r"[\w.:-]{1,100}", re.ASCII)
+_WELL = frozenset({"sent", "fetched", "cancelled", "not_yet", "handed_back"})
+"""Outcomes that are nobody's fault."""
+_ASLEEP = frozenset({State.WAITING, State.SLEEPING})
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -69,19 +92,21 @@ class Stream(Protocol):
     def flush(self) -> None: ...
 
 
-def logger(level: Level = "info", form: Format = "auto", stream: Stream | None = None) -> Log:
-    """Where lines go: JSON unless a person is watching the terminal."""
+def logger(
+    level: Level = "info", form: Format = "auto", stream: Stream | None = None, quiet: Collection[str] = ()
+) -> Log:
+    """Where lines go: JSON unless a person is watching the terminal. ``quiet``: kinds of lines of which those are left
+    out that are nobody's fault."""
     out = sys.stderr if stream is None else stream
     as_json = form == "json" or (form == "auto" and not out.isatty())
     shared: list[structlog.typing.Processor] = [
+        *([_without(frozenset(quiet))] if quiet else []),
         structlog.processors.add_log_level,
+        _traced,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     tail: list[structlog.typing.Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_json)]
-        if as_json
-        # Its default shows the local variables of every frame, and those may hold secrets and orders.
-        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        [structlog.processors.JSONRenderer(_json)] if as_json else [structlog.dev.ConsoleRenderer()]
     )
     bound: Log = structlog.wrap_logger(
         structlog.WriteLogger(cast("TextIO", out)),
@@ -161,11 +186,12 @@ class Libraries(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write it."""
         write = self._log.error if record.levelno >= logging.ERROR else self._log.warning
-        if record.name == "aiohttp.server":  # its exceptions quote the request, which may hold anything
-            kind = record.exc_info[0] if record.exc_info else None
-            write("library", logger=record.name, message=record.msg, error=None if kind is None else kind.__name__)
-        else:
-            write("library", logger=record.name, message=record.getMessage(), exc_info=record.exc_info)
+        # Its first line without what is filled in: asyncio's other lines, and aiohttp's exceptions, quote what they
+        # were about, and that may be anything.
+        message = str(record.msg).partition("\n")[0]
+        error = record.exc_info[1] if record.exc_info else None
+        write("library", logger=record.name, message=message, error=None if error is None else _type_of(error),
+              exc_info=error)  # fmt: skip
 
 
 @contextmanager
@@ -244,19 +270,21 @@ class Logs:
                     disposition=happening.disposition.value, event_id=happening.event_id, order=happening.order,
                     reference=happening.reference, revision=happening.revision, duplicate_of=happening.duplicate_of,
                     bytes=happening.bytes, duration_ms=_ms(happening.duration_s), reasons=_words(happening.reasons),
+                    channel=happening.channel, order_id=happening.order_id,
                 )  # fmt: skip
             case EventFound():
                 self._line(
                     "warning" if happening.disposition is Disposition.QUARANTINED else "info", happening,
                     "found", storefront=happening.storefront, disposition=happening.disposition.value,
                     order=happening.order, reference=happening.reference, revision=happening.revision,
-                    reasons=_words(happening.reasons),
+                    reasons=_words(happening.reasons), channel=happening.channel, order_id=happening.order_id,
                 )  # fmt: skip
             case RequestRefused():
                 self._line(
                     _refused_level(happening), happening,
                     "refused", storefront=happening.storefront, status=happening.status, type=happening.type,
-                    path=happening.path, detail=happening.detail, duration_ms=_ms(happening.duration_s),
+                    path=happening.path, detail=_masked(happening.detail), duration_ms=_ms(happening.duration_s),
+                    reasons=_words(happening.reasons),
                 )  # fmt: skip
             case _:
                 assert_never(happening)
@@ -284,10 +312,8 @@ class Logs:
     def _deed(self, happening: _Deed) -> None:
         match happening:
             case PersonActed():
-                self._line(
-                    "info", happening, "person", by=happening.by, what=happening.what, about=happening.about,
-                    why=happening.why,
-                )  # fmt: skip
+                # Why is on record with the deed: a person may have named another.
+                self._line("info", happening, "person", by=happening.by, what=happening.what, about=happening.about)
             case DoorMoved():
                 self._line(
                     "error" if happening.storefronts else "info", happening, "door", limit=happening.limit,
@@ -337,28 +363,78 @@ class Logs:
 
     def _attempt(self, made: AttemptMade) -> None:
         # What Jetti says of an order may quote the order; the code is for the log, the words are in the timeline.
-        ours = made.status is None
+        ours, goes_on = made.status is None, made.state in _ASLEEP
+        is_well = made.outcome in _WELL and made.state is not State.DEAD
         self._line(
-            "info" if made.outcome == "sent" else "warning", made,
+            "info" if is_well else "warning", made,
             "attempt", channel=made.channel, storefront=made.storefront, order=made.order, reference=made.reference,
-            revision=made.revision, lane=made.lane.value, outcome=made.outcome, status=made.status, code=made.code,
-            message=made.message if ours else "", duration_ms=_ms(made.duration_s), attempts=made.attempts,
+            revision=made.revision, lane=made.lane.value, outcome=made.outcome, status=made.status,
+            code=_code(made.code), message=made.message if ours else "", duration_ms=_ms(made.duration_s),
+            attempts=made.attempts,
             state=made.state.value, accepted_to_sent_s=_rounded(made.accepted_to_sent_s),
-            due_at=instant.iso(made.due_at),
+            due_at=instant.iso(made.due_at) if goes_on else None, order_id=made.order_id,
         )  # fmt: skip
 
 
 def _cause(cause: Cause | None) -> dict[str, object]:
-    """Why, for a line about a channel. What Jetti refused several orders with may quote one of them: only its code,
-    unless the answer is about the channel."""
+    """Why, for a line about a channel: of an answer only its code, because its words may quote the order that it was
+    given; ``order-relay status`` shows them."""
     if cause is None:
-        return {}
-    about_orders = cause.status is not None and cause.status not in _ABOUT_CHANNELS
-    return {"code": cause.code, "status": cause.status, "message": "" if about_orders else cause.message}
+        return {"code": "", "status": None, "message": ""}
+    ours = cause.status is None
+    return {"code": _code(cause.code), "status": cause.status, "message": cause.message if ours else ""}
+
+
+def _code(said: str) -> str:
+    """A code, unless what stands in its place is a sentence."""
+    return said if not said or _CODE.fullmatch(said) else "unreadable"
 
 
 def _words(reasons: tuple[Reason, ...]) -> list[str]:
-    return [f"{reason.pointer or 'body'}: {reason.message}" for reason in reasons]
+    return [f"{reason.pointer or 'body'}: {_masked(reason.message)}" for reason in bounded(reasons, _REASONS_MAX)]
+
+
+def _masked(message: str) -> str:
+    """A message without the values that it shows."""
+    return _QUOTED.sub(MASK, message)
+
+
+def _without(kinds: frozenset[str]) -> structlog.typing.Processor:
+    """Leaves out the lines of these kinds that are nobody's fault."""
+
+    def heard(_: Any, level: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if level == "info" and line["event"] in kinds:
+            raise structlog.DropEvent
+        return line
+
+    return heard
+
+
+def _traced(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Instead of an exception, where in the code it was raised."""
+    error = line.pop("exc_info", None)
+    if isinstance(error, BaseException):
+        line["exception"] = "\n".join(_trace(error))
+    return line
+
+
+def _trace(error: BaseException) -> Iterator[str]:
+    """An exception and what is behind it, outermost first, without its words and its local variables: both may quote
+    an order, or a secret."""
+    behind, told = [error], 0
+    while behind and told < _ERRORS_MAX:
+        one, told = behind.pop(0), told + 1
+        yield _type_of(one)
+        yield from "".join(StackSummary.extract(walk_tb(one.__traceback__)).format()).splitlines()
+        if isinstance(one, BaseExceptionGroup):
+            behind += one.exceptions
+        if (before := one.__cause__ or (None if one.__suppress_context__ else one.__context__)) is not None:
+            behind.append(before)
+
+
+def _type_of(error: BaseException) -> str:
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _rounded(seconds: float | None) -> float | None:

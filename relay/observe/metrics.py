@@ -5,7 +5,7 @@ gauges of the backlog are read from what the store keeps anyway.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from math import inf
 from typing import assert_never
@@ -56,7 +56,7 @@ from relay.core.events import (
 from relay.core.instant import Instant
 from relay.core.order import Disposition
 from relay.core.outcome import NAMES as OUTCOMES
-from relay.store import HeldGroup, Size, Tally
+from relay.store import DeadTally, HeldGroup, Size, Tally
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -70,6 +70,7 @@ _LIMITS = ("queue", "disk", "backlog")
 _TO_SEND = (State.WAITING, State.SLEEPING)
 _DEEDS = ("pause", "resume", "rate", "replay", "discard", "release", "reveal")
 _WITHOUT_REQUEST = frozenset({"unchanged", "cannot_map", "held", "ignored"})
+_ATTEMPTED = (*sorted(set(OUTCOMES) - _WITHOUT_REQUEST), "handed_back")
 _FOUND = (Disposition.UNCHANGED, Disposition.HELD, Disposition.IGNORED, Disposition.QUARANTINED)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 UNKNOWN = "unknown"
@@ -89,7 +90,13 @@ _BLOCKING = ("paused", "halted", "open", "resting")
 """Words for a channel that is not sent to."""
 _CAUSES = ("unreadable", "unmappable", "refused", "gave_up", "other")
 _CAUSE_OF = {"refused": "refused", "failed": "gave_up"}
-"""Why an order is a dead letter, by the outcome of its last attempt."""
+"""Why an order became a dead letter, by the outcome of its last attempt."""
+_UNMAPPABLE = frozenset({"unmappable", "body_gone", "defect", "not_understood", "never_seen", "other_order"})
+_UNANSWERED = frozenset({"timeout", "connect", "connection", "not_json", "lookup_unreadable", "sale_not_found"})
+_REFUSED = frozenset({"order_gone", "order_too_large", "sale_unknown", "several_sales"})
+_WELL = frozenset({"sent", "fetched", "cancelled"})
+UNCONFIGURED, NO_CHANNEL = "unconfigured", "none"
+"""In the place of a channel: that of orders whose channel is not configured (any more), and of no order at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +126,6 @@ class Figures:
 
     tally: Tally
     oldest_due: Mapping[tuple[str, Lane], Instant]
-    lost_events: int
     channels: Mapping[str, ChannelFigures]
     size: Size | None
     """Of the store; ``None`` if it has no disk."""
@@ -127,6 +133,7 @@ class Figures:
     ready: bool = True
     """Whether an event would be accepted."""
     held: Iterable[HeldGroup] = ()
+    dead: DeadTally = field(default_factory=dict)
 
 
 class _Registry:
@@ -164,8 +171,9 @@ class _Asked:
             "relay_orders_blocked", "Orders that wait for a channel which is not sent to, by why.", "channel", "by"
         )
         self._stranded = gauge("relay_orders_stranded", "Orders that wait for channels which are not configured.")
-        self._lost = gauge(
-            "relay_events_without_order", "Dead letters from which no order could be read; counted up to 10,000."
+        self._lost = gauge("relay_events_without_order", "Dead letters from which no order could be read.")
+        self._dead = gauge(
+            "relay_dead_letters_present", "Dead letters there are, by channel and class of cause.", "channel", "cause"
         )
         self._held = gauge("relay_held_orders", "Orders held by the storefront's accept_when rule.", "storefront")
         self._oldest_held = gauge(
@@ -190,7 +198,7 @@ class _Asked:
 
     def show(self, figures: Figures) -> None:
         """Say it."""
-        self._lost.set(figures.lost_events)
+        self._show_dead(figures)
         self._ready.set(figures.ready)
         self._show_held(figures.held, figures.now)
         for channel, figure in figures.channels.items():
@@ -211,6 +219,18 @@ class _Asked:
             oldest_at = now if group is None else group.oldest_at
             self._held.labels(storefront).set(0 if group is None else group.count)
             self._oldest_held.labels(storefront).set(max(0.0, instant.seconds_between(oldest_at, now)))
+
+    def _show_dead(self, figures: Figures) -> None:
+        present = {(channel, cause): 0 for channel in (*figures.channels, UNCONFIGURED) for cause in _CAUSES[1:]}
+        present[NO_CHANNEL, "unreadable"] = 0
+        for (channel, code), letters in figures.dead.items():
+            if channel is None:
+                present[NO_CHANNEL, "unreadable"] += letters
+            else:
+                present[channel if channel in figures.channels else UNCONFIGURED, _cause_of(code)] += letters
+        for (channel, cause), letters in present.items():
+            self._dead.labels(channel, cause).set(letters)
+        self._lost.set(present[NO_CHANNEL, "unreadable"])
 
     def _show_backlog(self, channel: str, figure: ChannelFigures, figures: Figures) -> None:
         waits = 0
@@ -264,6 +284,9 @@ class Metrics:
         self._accepted = declare.counter(
             "relay_events", "Webhooks accepted (answered 2xx), by what became of them.", "storefront", "disposition"
         )
+        self._superseded = declare.counter(
+            "relay_revisions_superseded", "Revisions that a newer one replaced before they were sent.", "storefront"
+        )
         self._found = declare.counter(
             "relay_events_amended", "Accepted webhooks of which mapping said more.", "storefront", "disposition"
         )
@@ -287,16 +310,18 @@ class Metrics:
         )
         self._last_sent = declare.gauge(
             "relay_last_success_timestamp_seconds",
-            "When Jetti last took an order; 0: none since the start.",
+            "When an order was last sent, fetched or cancelled there; 0: none since the start.",
             "channel",
         )
         self._dead = declare.counter(
             "relay_dead_letters", "Orders and events that became dead letters, by class of cause.",
             "storefront", "cause",
         )  # fmt: skip
-        self._attempts = declare.counter("relay_attempts", "Requests sent to Jetti, by outcome.", "channel", "outcome")
+        self._attempts = declare.counter(
+            "relay_attempts", "Requests sent to Jetti or to a storefront's API, by outcome.", "channel", "outcome"
+        )
         self._attempt_s = declare.histogram(
-            "relay_attempt_duration_seconds", "How long Jetti took to answer.", _SLOW_S, "channel"
+            "relay_attempt_duration_seconds", "How long Jetti or a storefront's API took to answer.", _SLOW_S, "channel"
         )
         self._waited_s = declare.histogram(
             "relay_accepted_to_sent_seconds", "From accepting an order's state to Jetti taking it.", _WAIT_S,
@@ -306,7 +331,7 @@ class Metrics:
             "relay_permit_wait_seconds", "How long sending waited for the pace.", _SLOW_S, "channel"
         )
         self._throttles = declare.counter(
-            "relay_channel_throttles", "Times a channel was throttled by Jetti.", "channel"
+            "relay_channel_throttles", "Times that Jetti or a storefront's API said it is too fast.", "channel"
         )
         self._circuit_moves = declare.counter(
             "relay_circuit_moves", "Times a channel's circuit came to be so.", "channel", "circuit"
@@ -385,6 +410,8 @@ class Metrics:
                 self._accepted_of(happening.storefront, happening.disposition).inc()
                 self._request_s_of(happening.storefront).observe(happening.duration_s)
                 self._event_at[happening.storefront] = self._now()
+                if happening.disposition is Disposition.MERGED:
+                    self._superseded.labels(happening.storefront).inc()
                 if happening.disposition is Disposition.QUARANTINED:
                     self._dead.labels(happening.storefront, "unreadable").inc()
             case EventFound():
@@ -457,7 +484,7 @@ class Metrics:
         self._attempt_s.labels(made.channel).observe(made.duration_s)
         if made.accepted_to_sent_s is not None:
             self._waited_s.labels(made.channel, made.lane).observe(made.accepted_to_sent_s)
-        if made.outcome == "sent":
+        if made.outcome in _WELL:
             self._last_sent.labels(made.channel).set(self._now() / instant.SECOND)
         if made.state is State.DEAD:
             self._dead.labels(made.storefront, _CAUSE_OF.get(made.outcome, "other")).inc()
@@ -493,6 +520,7 @@ class Metrics:
         self._request_s.labels(storefront)
         self._refusal_s.labels(storefront)
         self._last_event.labels(storefront)
+        self._superseded.labels(storefront)
         self._wanted.labels(storefront)
         for cause in _CAUSES:
             self._dead.labels(storefront, cause)
@@ -509,10 +537,20 @@ class Metrics:
         self._permit_s.labels(channel)
         for lane in Lane:
             self._waited_s.labels(channel, lane)
-        for outcome in sorted(set(OUTCOMES) - _WITHOUT_REQUEST):
+        for outcome in _ATTEMPTED:
             self._attempts.labels(channel, outcome)
         self._throttles.labels(channel)
         for circuit in Circuit:
             self._circuit_moves.labels(channel, circuit)
         for circuit in (Circuit.OPEN, Circuit.HALTED):
             self._probes_failed.labels(channel, circuit)
+
+
+def _cause_of(code: str) -> str:
+    """The class of a dead letter's cause. Which it was of a code of Jetti's own that came with a 5xx, nothing tells:
+    it is what Jetti refused."""
+    if code in _UNMAPPABLE:
+        return "unmappable"
+    if code in _UNANSWERED or code == "http_408" or code.startswith("http_5"):
+        return "gave_up"
+    return "refused" if code in _REFUSED or code.startswith(("api.", "http_")) else "other"

@@ -41,7 +41,9 @@ class Page(StrEnum):
     RELAY_ABSENT = "relay-absent"
     NEW_ORDERS_LATE = "new-orders-late"
     DRAIN_SLOW = "drain-slow"
+    ORDERS_BLOCKED = "orders-blocked"
     ORDERS_STRANDED = "orders-stranded"
+    MANY_SUPERSEDED = "many-superseded"
     STOREFRONT_SILENT = "storefront-silent"
     INGEST_ERRORS = "ingest-errors"
     INGEST_SLOW = "ingest-slow"
@@ -51,7 +53,7 @@ class Page(StrEnum):
 ONLY_ALERTS = frozenset(
     {
         Page.RELAY_ABSENT, Page.NEW_ORDERS_LATE, Page.DRAIN_SLOW, Page.ORDERS_STRANDED, Page.STOREFRONT_SILENT,
-        Page.INGEST_ERRORS, Page.INGEST_SLOW, Page.DELIVERY_FAILING,
+        Page.INGEST_ERRORS, Page.INGEST_SLOW, Page.DELIVERY_FAILING, Page.ORDERS_BLOCKED, Page.MANY_SUPERSEDED,
     }
 )  # fmt: skip
 """Those that no line names, because they are about many happenings together, or about none."""
