@@ -99,8 +99,8 @@ class Hands:
     resume: Callable[[str, str, str, str | None], Awaitable[None]]
     """The same; raises ``ValueError`` saying what is wrong with the channel's secrets."""
     set_rate: Callable[[str, float | None, float | None, str, str, str | None], Awaitable[None]]
-    """A channel, a rate for now or ``None``, for how many seconds, by whom, why; raises ``ValueError`` saying what is
-    wrong with the rate."""
+    """A channel, a rate for now or ``None``, for how many seconds, by whom, why, by which token; raises ``ValueError``
+    saying what is wrong with the rate."""
     offer: Callable[[Revived], None]
     """An order waits again."""
     read_again: Callable[[LostEvent, Deed], Awaitable[Receipt | None]]
