@@ -2127,6 +2127,39 @@ async def test_what_persons_did_is_paged_and_found_by_what_it_is_about(store: St
     assert await store.deeds(about="order") == []
 
 
+async def test_what_was_done_to_several_at_once_is_found_by_each_and_by_nothing_that_was_left(store: Store) -> None:
+    dead = [await accept(store, upsert(str(n))) for n in range(3)]
+    for one in dead:
+        await deliver(store, one, REFUSED)
+    lost, other = await accept(store, garbled()), await accept(store, garbled())
+    asleep = await held(store, "9")
+    ids = [id_of(one) for one in dead]
+    assert len(await store.revive(revival(*dead[:2]))) == 2
+    await store.discard(Discarding(deed(), ids, [lost.event_id], states=frozenset({State.DEAD})))
+    await store.release(release(asleep, ids[0]))
+    await store.understood(other.event_id, arrival(upsert("10")), deed("replay"))
+
+    async def found(about: str) -> list[str]:
+        return [one.what for one in await store.deeds(about=about)]
+
+    assert [await found(f"order:{one}") for one in (*ids, asleep)] == [["replay"], ["replay"], ["discard"], ["release"]]
+    assert [await found(f"event:{one.event_id}") for one in (lost, other, dead[0])] == [["discard"], [], []]
+    assert await found(f"order:{id_of(await accept(store, upsert('10', version=9)))}") == ["replay"], "it was read from"
+    assert await found("order 1") == ["replay", "release", "discard", "replay"], "as its words say"
+    assert len(await store.deeds()) == 4
+    (newest,) = await store.deeds(1, about="order 1")
+    assert [one.what for one in await store.deeds(2, about="order 1", after=newest.id)] == ["release", "discard"]
+    assert await store.deeds(about=f"order:{ids[2]}", after=1) == []
+
+
+async def test_what_was_done_to_one_is_found_once(store: Store) -> None:
+    first = await accept(store)
+    await deliver(store, first, REFUSED)
+    once = replace(deed(), about=f"order:{id_of(first)}")
+    await store.discard(Discarding(once, [id_of(first)]))
+    assert await store.deeds(about=once.about) == [once]
+
+
 async def test_dead_letters_are_paged_while_some_come_and_others_go(store: Store) -> None:
     ids = await several_dead(store)
     at_once = await accept(store, garbled(), received_at=at(10))

@@ -180,20 +180,23 @@ async def test_every_revision_says_what_superseded_it_and_every_attempt_what_it_
     assert [line["at"] for line in found["timeline"]] == sorted(line["at"] for line in found["timeline"])
 
 
-async def test_an_order_that_was_released_with_others_says_so(tmp_path: Path) -> None:
+async def test_an_order_that_was_released_with_others_says_by_whom_and_why(tmp_path: Path) -> None:
     storefronts = {"shop": {**SHOP, "accept_when": "financial_status == 'paid'"}}
     async with asking(tmp_path, storefronts=storefronts) as desk:
-        for number in (1, 2):
+        for number in range(1, 8):
             await desk.shop.send(shopify_order(number, financial_status="pending"))
-        await desk.until(EventFound, 2)
+        await desk.until(EventFound, 7)
         await desk.post("held/release", all=True, by="ada", why="the gateway was down")
-        await desk.until(AttemptMade, 2)
-        lines = (await desk.get("orders/2"))["timeline"]
+        await desk.until(AttemptMade, 7)
+        told_of = [(await desk.get(f"orders/{number}"))["timeline"] for number in (2, 7)]
+        deeds = (await desk.get("deeds?about=order:7"))["deeds"]
 
-    assert [(line["kind"], line["came_to"]) for line in lines] == [
-        ("event", "delivered"), ("deed", "a person"), ("attempt", "sent 200"),
-    ]  # fmt: skip
-    assert lines[1]["words"] == "together with others: the audit has by whom, and why"
+    for lines in told_of:
+        assert [(line["kind"], line["came_to"], line["words"]) for line in lines][1] == (
+            "deed", "ada", "the gateway was down",
+        )  # fmt: skip
+        assert [line["kind"] for line in lines] == ["event", "deed", "attempt"]
+    assert [deed["about"].endswith("order:5 and 2 more") for deed in deeds] == [True]
 
 
 # -- one answer --------------------------------------------------------------------------------------------------------

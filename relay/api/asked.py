@@ -419,7 +419,7 @@ class SomeReplays(Page, frozen=True):
 class SomeDeeds(Page, frozen=True):
     """Which deeds."""
 
-    about: Annotated[str | None, Meta(description="Exactly about this.", examples=["order:17"])] = None
+    about: Annotated[str | None, Meta(description="Done to this, alone or among others.", examples=["order:17"])] = None
 
 
 class SomeHeld(Page, frozen=True):

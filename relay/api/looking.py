@@ -151,7 +151,7 @@ class Looking:
         return json(
             models.Events(
                 events=[
-                    shown.event(event, timelines.get(0 if event.order_id is None else event.order_id))
+                    shown.found_event(event, timelines.get(0 if event.order_id is None else event.order_id))
                     for event in found.events
                 ],
                 next=None if found.next is None else cursors.encoded(found.next),

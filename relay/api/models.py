@@ -397,10 +397,16 @@ class Orders(Answer, frozen=True):
     next: Next
 
 
+class FoundEvent(Event, frozen=True):
+    """One event, and which order it is about."""
+
+    order: Annotated[OrderName | None, Meta(description="Null: it is about none.")]
+
+
 class Events(Answer, frozen=True):
     """Events that were found, those accepted last first."""
 
-    events: list[Event]
+    events: list[FoundEvent]
     next: Next
 
 

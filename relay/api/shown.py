@@ -157,6 +157,12 @@ def event(known: Event, timeline: Timeline | None) -> models.Event:
     )
 
 
+def found_event(known: Event, timeline: Timeline | None) -> models.FoundEvent:
+    """The same, with its order's name."""
+    name = None if timeline is None else models.OrderName(**_name_of(timeline.order))
+    return models.FoundEvent(**asdict(event(known, timeline)), order=name)
+
+
 def timeline(
     known: Timeline, deeds: Sequence[Deed], channels: Mapping[str, ChannelView], found: Whereabouts, *, mask: bool
 ) -> models.Timeline:

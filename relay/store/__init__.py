@@ -573,7 +573,7 @@ class Store(Protocol):
 
     async def deeds(self, limit: int = 100, *, after: int | None = None, about: str | None = None) -> Sequence[Deed]:
         """What persons did, newest first. ``after``: only what was done before the one of this id; ``about``: only what
-        is exactly about this, such as ``order:17``."""
+        is exactly about this, such as ``order:17``, or was done to that among others."""
         ...
 
     async def sweep(self, cutoffs: Cutoffs, place: SweepPlace, *, limit: int) -> Swept:

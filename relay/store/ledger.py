@@ -155,7 +155,8 @@ class Ledger:
         self.sales: dict[int, MadeSale] = {}
         self.findings: list[tuple[int, int, Finding]] = []
         """Order id, revision, and what is now known of the event that became it."""
-        self.deeds: list[Deed] = []
+        self.deeds: list[tuple[Deed, Sequence[str]]] = []
+        """And what each was about, one by one, such as ``order:17``, where its own words do not say exactly that."""
         self.replays: dict[int, Replay] = {}
         """Replays that went on."""
 
@@ -246,7 +247,7 @@ class Ledger:
             again = replace(order, delivered_digest=None) if revival.again else order
             revived.append(self._revive(again, revival.lane, revival.now, revival.head_starts))
         if revived and revival.deed is not None:
-            self.deeds.append(revival.deed)
+            self._done(revival.deed, [one.waiting.order_id for one in revived])
         return revived
 
     def release(self, release: Release) -> Released:
@@ -266,7 +267,7 @@ class Ledger:
                     continue
                 marked.append(order_id)
         if (waiting or marked) and release.deed is not None:
-            self.deeds.append(release.deed)
+            self._done(release.deed, [*(one.waiting.order_id for one in waiting), *marked])
         return Released(tuple(waiting), tuple(marked))
 
     def discard(self, discarding: Discarding) -> tuple[list[int], list[int]]:
@@ -287,7 +288,7 @@ class Ledger:
                 self.amended[event_id] = replace(event, disposition=Disposition.DISCARDED, reasons=reasons)
                 events.append(event_id)
         if orders or events:
-            self.deeds.append(deed)
+            self._done(deed, orders, events)
         return orders, events
 
     def understood(self, event_id: int, arrival: Arrival, deed: Deed | None = None) -> Receipt | None:
@@ -306,7 +307,7 @@ class Ledger:
         self._bodies.add(event_id)
         self.amended[event_id] = replace(event, received_at=lost.received_at)
         if deed is not None:
-            self.deeds.append(deed)
+            self._done(deed, [] if event.order_id is None else [event.order_id])
         return receipt
 
     def advance(
@@ -494,6 +495,11 @@ class Ledger:
             )
         )
         return Revived(channel, _place(released))
+
+    def _done(self, deed: Deed, order_ids: Sequence[int], event_ids: Sequence[int] = ()) -> None:
+        """Keep what a person did, to be found by each that it was done to, however many its words name."""
+        subjects = dict.fromkeys([f"order:{one}" for one in order_ids] + [f"event:{one}" for one in event_ids])
+        self.deeds.append((deed, [subject for subject in subjects if subject != deed.about]))
 
     def _revive(self, order: Order, lane: Lane | None, now: Instant, head_starts: Mapping[str, HeadStarts]) -> Revived:
         starts = head_starts.get(order.channel, HeadStarts())

@@ -87,6 +87,8 @@ class MemoryStore:
         self._replays: dict[int, Replay] = {}
         self._deeds: list[Deed] = []
         """Oldest first; their ids are 1, 2, 3 …"""
+        self._subjects: dict[int, Sequence[str]] = {}
+        """What a deed was about, one by one, by its id."""
         self._event_ids, self._order_ids, self._attempt_ids = _Numbers(), _Numbers(), _Numbers()
         self._fresh = Fresh(self._event_ids.next, self._order_ids.next, _Numbers().next)
 
@@ -101,6 +103,7 @@ class MemoryStore:
         again._replays, again._deeds, again._senders = dict(self._replays), list(self._deeds), dict(self._senders)
         again._event_ids.last, again._order_ids.last = self._event_ids.last, self._order_ids.last
         again._attempt_ids.last = self._attempt_ids.last
+        again._subjects = dict(self._subjects)
         return again
 
     # -- what changes something ------------------------------------------------------------------------------------
@@ -137,7 +140,8 @@ class MemoryStore:
 
     async def keep(self, channel: str, condition: Condition, deed: Deed | None = None) -> None:
         self._conditions[channel] = condition
-        self._save_deeds([] if deed is None else [deed])
+        if deed is not None:
+            self._save_deed(deed)
 
     async def revive(self, revival: Revival) -> Sequence[Revived]:
         ledger = self._ledger(revival.order_ids)
@@ -167,7 +171,7 @@ class MemoryStore:
         replay = begun(selection, deed, replay_id=len(self._replays) + 1, total=0)
         replay = replace(replay, total=sum(1 for _ in self._dead(replay.selection)))
         self._replays[replay.id] = replay
-        self._save_deeds([deed])
+        self._save_deed(deed)
         return replay
 
     async def advance_replay(
@@ -249,11 +253,14 @@ class MemoryStore:
         return self._replays.get(replay_id)
 
     async def record(self, deed: Deed) -> None:
-        self._save_deeds([deed])
+        self._save_deed(deed)
 
     async def deeds(self, limit: int = 100, *, after: int | None = None, about: str | None = None) -> Sequence[Deed]:
         newest_first = reversed(self._deeds if after is None else self._deeds[: max(0, after - 1)])
-        return list(islice((deed for deed in newest_first if about in (None, deed.about)), limit))
+        wanted = (
+            deed for deed in newest_first if about in (None, deed.about, *self._subjects.get(deed.id or 0, ()))
+        )
+        return list(islice(wanted, limit))
 
     async def tally(self) -> Tally:
         tally: dict[tuple[str, State, Lane], int] = {}
@@ -440,7 +447,8 @@ class MemoryStore:
                     amended = replace(event, disposition=finding.disposition, reasons=finding.reasons)
                     self._events[event.id] = amended
         self._replays.update(ledger.replays)
-        self._save_deeds(ledger.deeds)
+        for deed, subjects in ledger.deeds:
+            self._save_deed(deed, subjects)
         self._save_senders(ledger.senders())
 
     def _save_senders(self, senders: Mapping[str, Sender]) -> None:
@@ -448,8 +456,10 @@ class MemoryStore:
             before = self._senders.get(storefront, Sender(0, 0))
             self._senders[storefront] = replace(sent, accepted=before.accepted + sent.accepted)
 
-    def _save_deeds(self, deeds: Sequence[Deed]) -> None:
-        self._deeds += [replace(deed, id=number) for number, deed in enumerate(deeds, start=len(self._deeds) + 1)]
+    def _save_deed(self, deed: Deed, subjects: Sequence[str] = ()) -> None:
+        number = len(self._deeds) + 1
+        self._deeds.append(replace(deed, id=number))
+        self._subjects[number] = subjects
 
     # -- forgetting ------------------------------------------------------------------------------------------------
 

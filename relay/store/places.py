@@ -118,5 +118,5 @@ def _of_deed(number: int, deed: Deed) -> Line:
 
 
 def _released_with_others(at: Instant, number: int) -> Line:
-    """By a deed that names so many orders that it is found by none of them."""
+    """By a deed about several orders that was done before these were found by each of them."""
     return Line(at, "deed", number, "release", None, "a person", "together with others: the audit has by whom, and why")

@@ -309,9 +309,14 @@ def _where(always: str, terms: Mapping[str, object]) -> tuple[str, list[object]]
 # -- what persons did, and what goes on ------------------------------------------------------------------------------
 
 
+_ABOUT = (
+    "AND id IN (SELECT id FROM deeds WHERE about = ? UNION ALL SELECT deed_id FROM deed_subjects WHERE about = ?)"
+)
+
+
 def deeds(reader: Reader, limit: int, after: int | None, about: str | None) -> Sequence[Deed]:
-    where, asked = _where("id < ?", {"about = ?": about})
-    query = f"SELECT {DEEDS}, id FROM deeds WHERE {where} ORDER BY id DESC LIMIT ?"  # noqa: S608
+    which, asked = ("", ()) if about is None else (_ABOUT, (about, about))
+    query = f"SELECT {DEEDS}, id FROM deeds WHERE id < ? {which} ORDER BY id DESC LIMIT ?"  # noqa: S608
     return [Deed(*row) for row in reader.execute(query, (EVER if after is None else after, *asked, limit))]
 
 

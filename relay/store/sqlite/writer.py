@@ -290,11 +290,12 @@ class Writer:
         """What is about no order."""
         match command:
             case Record(deed):
-                self._save_deeds([deed])
+                self._save_deed(deed)
                 return None
             case Keep(channel, condition, deed):
                 self._connection.execute(_SAVE_CONDITION, (channel, encode(condition).decode()))
-                self._save_deeds([] if deed is None else [deed])
+                if deed is not None:
+                    self._save_deed(deed)
                 return None
             case BeginReplay():
                 return self._begin_replay(command)
@@ -316,7 +317,7 @@ class Writer:
                 made.ended_at,
             ),
         ).fetchone()  # fmt: skip
-        self._save_deeds([deed])
+        self._save_deed(deed)
         return replace(made, id=replay_id)
 
     def _shrink(self, most_bytes: int) -> int:
@@ -375,7 +376,8 @@ class Writer:
         for replay in ledger.replays.values():
             place = (replay.revived, replay.left, replay.order_id, replay.event_id, replay.ended_at, replay.id)
             self._connection.execute(_SAVE_REPLAY, place)
-        self._save_deeds(ledger.deeds)
+        for deed, subjects in ledger.deeds:
+            self._save_deed(deed, subjects)
         self._save_tally(ledger.deltas())
         self._insert("held", "storefront, orders", list(ledger.held_deltas().items()), _SAVE_HELD)
         self._save_dead(ledger.dead_deltas())
@@ -387,8 +389,11 @@ class Writer:
         self._connection.execute(_SAVE_AMENDED, (*known, reasons_text(event.reasons), event.id))
         self._connection.execute("UPDATE bodies SET headers = NULL WHERE event_id = ?", (event.id,))
 
-    def _save_deeds(self, deeds: Sequence[Deed]) -> None:
-        self._insert("deeds", DEEDS, [deed_row(deed) for deed in deeds])
+    def _save_deed(self, deed: Deed, subjects: Sequence[str] = ()) -> None:
+        values = deed_row(deed)
+        insert = f"INSERT INTO deeds ({DEEDS}) VALUES ({marks(values)}) RETURNING id"  # noqa: S608
+        (deed_id,) = self._connection.execute(insert, values).fetchone()
+        self._insert("deed_subjects", "about, deed_id", [(subject, deed_id) for subject in subjects])
 
     def _save_tally(self, deltas: dict[tuple[str, State, Lane], int]) -> None:
         rows = [(*at, delta) for at, delta in deltas.items()]
