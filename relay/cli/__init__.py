@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from relay.cli import channels, check, dead, held, preview, replays, running, seeing, sending
+from relay.cli import channels, check, dead, finding, held, preview, replays, resend, running, seeing, sending
 from relay.cli.terms import Group, show_version
 
 app = typer.Typer(
@@ -21,6 +21,8 @@ check.add_to(app)
 preview.add_to(app)
 sending.add_to(app)
 seeing.add_to(app)
+finding.add_to(app)
+resend.add_to(app)
 channels.add_to(app)
 dead.add_to(app)
 held.add_to(app)

@@ -20,8 +20,8 @@ from relay.config.tables import Private
 _TIMEOUT_S = 10
 _ABOUT_WHAT_WAS_ASKED = frozenset(
     {
-        "already-paused", "invalid-request", "no-dead-letters", "no-held-orders", "no-rate-for-now",
-        "not-below-configured", "secrets-unreadable", "unknown-channel", "unknown-event", "unknown-order",
+        "already-paused", "body-gone", "invalid-request", "no-dead-letters", "no-held-orders", "no-rate-for-now",
+        "not-below-configured", "not-now", "secrets-unreadable", "unknown-channel", "unknown-event", "unknown-order",
         "unknown-replay",
     }
 )  # fmt: skip

@@ -72,7 +72,7 @@ def list_(  # noqa: PLR0913 - one option each
     if not by_cause:
         out.print("no dead letters" if not any((code, channel, storefront)) else "no such dead letters")
         return
-    print_groups(by_cause)
+    print_groups(by_cause, {"channel": channel, "storefront": storefront})
     if groups:
         return
     print_letters(letters)

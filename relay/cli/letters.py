@@ -1,6 +1,6 @@
 """Dead letters, as the commands name, ask for and print them; and what is asked of held orders in the same way."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -68,7 +68,8 @@ Storefront = Annotated[
 ]
 
 
-def _moment(text: str | None) -> str | None:
+def moment_given(text: str | None) -> str | None:
+    """A moment as it is asked for; the command ends if it is none."""
     if text is None:
         return None
     found = moment_of(text, SystemClock().now())
@@ -80,7 +81,7 @@ def _moment(text: str | None) -> str | None:
 Since = Annotated[
     str | None,
     typer.Option(help="Only those dead since then: 2h (ago), or 2026-11-21T19:00 (UTC).", metavar="WHEN",
-                 callback=_moment),
+                 callback=moment_given),
 ]  # fmt: skip
 
 
@@ -142,8 +143,9 @@ def know(desk: Desk, channel: str | None, storefront: str | None) -> None:
 # -- printed -----------------------------------------------------------------------------------------------------------
 
 
-def print_groups(groups: Sequence[dict[str, Any]]) -> None:
-    """The causes, the largest group first, and what to do about each."""
+def print_groups(groups: Sequence[dict[str, Any]], narrowed: Mapping[str, str | None]) -> None:
+    """The causes, the largest group first, and what to do about each. ``narrowed``: the channel and the storefront
+    that were asked about; what is done by the command that is named is done to no others."""
     table = table_of("count", "cause", "channel", "storefront", "since (UTC)")
     for group in groups:
         table.add_row(
@@ -151,12 +153,16 @@ def print_groups(groups: Sequence[dict[str, Any]]) -> None:
             short(group["first_at"]),
         )  # fmt: skip
     out.print(table)
-    totals: dict[tuple[str, str], int] = {}
-    for group in groups:
-        words = _words(group["code"], group["message"], group["channel"])
-        totals[group["code"], words] = totals.get((group["code"], words), 0) + group["count"]
-    for (code, hint), number in totals.items():
-        title, words = f"{number} × {code}: ", _with_command(hint, f"--code {as_word(code)}")
+    hints = [(group, _words(group["code"], group["message"], group["channel"])) for group in groups]
+    alike: dict[tuple[str, str, str | None], int] = {}
+    for group, hint in hints:
+        differs = any(other["code"] == group["code"] and words != hint for other, words in hints)
+        which = group["code"], hint, group["channel"] if differs else narrowed["channel"]
+        alike[which] = alike.get(which, 0) + group["count"]
+    for (code, hint, channel), number in alike.items():
+        selected = {"code": code, "channel": channel, "storefront": narrowed["storefront"]}
+        options = " ".join(f"--{what} {as_word(name)}" for what, name in selected.items() if name is not None)
+        title, words = f"{number} × {code}: ", _with_command(hint, options)
         if len(title) > _LONG:
             out.print(f"[bold]{plain(title.rstrip())}[/]", soft_wrap=True)
             title = "  "
@@ -221,14 +227,18 @@ def print_ended(replay: dict[str, Any]) -> None:
         say(out, f"{left} {words} is not there. See: order-relay dead list", style="yellow")
 
 
+_WIDTHS = {"order": 16, "channel": 12, "storefront": 12, "kind": 12, "topic": 19, "came to": 13}
+_FIGURES = frozenset({"count", "event", "rev", "accepted", "refused", "held"})
+
+
 def table_of(*columns: str) -> Table:
     """An empty one of the commands' form."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in columns:
-        if name == "count":
+        if name in _FIGURES:
             table.add_column(name, justify="right", no_wrap=True)
         elif name.endswith("(UTC)"):
             table.add_column(name, no_wrap=True, min_width=14)
         else:
-            table.add_column(name, overflow="fold", max_width={"order": 16, "channel": 12, "storefront": 12}.get(name))
+            table.add_column(name, overflow="fold", max_width=_WIDTHS.get(name))
     return table

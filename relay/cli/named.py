@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 from urllib.parse import quote
 
 from relay.cli.terms import fail
@@ -28,6 +28,11 @@ class Letter:
     event_id: int | None = None
 
 
+def event_number(reference: str) -> int | None:
+    """17, of ``event:17``; ``None`` for what names no event."""
+    return _number(reference, "event")
+
+
 def event_named(desk: Asks, reference: str) -> int | None:
     """The id of an event from which no order could be read, if that is what is meant; the command ends if there is no
     such event."""
@@ -46,6 +51,14 @@ def orders_named(desk: Asks, reference: str) -> list[dict[str, Any]]:
     if not found:
         fail(f"no order {reference!r}: neither a reference nor an external id that was ever accepted here")
     return found
+
+
+def one_named(desk: Asks, reference: str) -> dict[str, Any]:
+    """The one order that is meant; the command ends if there is none, or there may be several."""
+    found = orders_named(desk, reference.strip())
+    if len(found) > 1:
+        _fail_of_several(reference, found)
+    return found[0]
 
 
 def letters_named(desk: Asks, references: Sequence[str], states: Sequence[str]) -> list[Letter]:
@@ -80,11 +93,15 @@ def _one_of(desk: Asks, reference: str, wanted_is: Callable[[dict[str, Any]], bo
         places = "; ".join(f"{name_of(order)} of {order['storefront']} is {order['place']}" for order in found)
         fail(f"{reference} is {else_is}: {places}")
     if len(wanted) > 1:
-        rows = "\n".join(
-            f"  order:{o['id']}  {name_of(o)} of {o['storefront']}, id {o['external_id']}, {o['state']}" for o in wanted
-        )
-        fail(f"{reference} may be any of {len(wanted)} orders. Say which:\n{rows}")
+        _fail_of_several(reference, wanted)
     return Letter(name_of(wanted[0]), order_id=wanted[0]["id"])
+
+
+def _fail_of_several(reference: str, orders: Sequence[dict[str, Any]]) -> NoReturn:
+    rows = "\n".join(
+        f"  order:{o['id']}  {name_of(o)} of {o['storefront']}, id {o['external_id']}, {o['state']}" for o in orders
+    )
+    fail(f"{reference} may be any of {len(orders)} orders. Say which:\n{rows}")
 
 
 def _number(reference: str, what: str) -> int | None:

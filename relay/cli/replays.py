@@ -8,8 +8,9 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from relay.cli.asking import Desk, Url
+from relay.cli.finding import Limit, paged, say_if_more
 from relay.cli.letters import query, table_of
-from relay.cli.named import count
+from relay.cli.named import REFERENCE_HELP, count, event_number, one_named
 from relay.cli.terms import Command, ConfigFile, Json, err, out, plain, say
 from relay.cli.times import short
 from relay.clock import SystemClock
@@ -24,7 +25,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def replays(
-    number: Annotated[int | None, typer.Argument(metavar="[ID]", help="Only this one.", min=1)] = None,
+    number: Annotated[int | None, typer.Argument(metavar="ID", help="Only this one.", min=1)] = None,
     *,
     follow: Annotated[bool, typer.Option("--follow", help="Wait for it to end, and show how far it is.")] = False,
     limit: Annotated[int, typer.Option(help="How many at the most, the newest first.", min=1, max=1000)] = 20,
@@ -89,23 +90,34 @@ def until_ended(desk: Desk, replay: dict[str, Any]) -> dict[str, Any]:
 
 def audit(
     *,
-    limit: Annotated[int, typer.Option(help="How many at the most, the newest first.", min=1, max=1000)] = 100,
+    order: Annotated[
+        str | None,
+        typer.Option(help=f"Only what was done to it, alone or among others. {REFERENCE_HELP}", metavar="REFERENCE"),
+    ] = None,
+    limit: Limit = 100,
     config: ConfigFile = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """What persons did: who, what, about what, and why."""
-    found = Desk(config, url).ask(f"/api/deeds?{query(limit=limit)}", "deeds")["deeds"]
+    """What persons did: who, with which token, what, about what, and why."""
+    desk = Desk(config, url)
+    found = paged(desk, "deeds", limit, about=None if order is None else _subject(desk, order.strip()))
+    deeds = found["deeds"]
     if as_json:
-        print(json.dumps({"deeds": found}, indent=2))
+        print(json.dumps(found, indent=2))
         return
-    if not found:
-        out.print("nobody has done anything yet")
+    if not deeds:
+        out.print("nobody has done anything yet" if order is None else f"nobody has done anything to {plain(order)}")
         return
     table = table_of("when (UTC)", "who", "did", "about", "why")
-    for deed in found:
-        cells = (short(deed["at"]), deed["by"], deed["what"], short(deed["about"]), deed["why"])
-        table.add_row(*map(plain, cells))
+    for deed in deeds:
+        who = deed["by"] if deed["token"] is None else f"{deed['by']} (token {deed['token']})"
+        table.add_row(*map(plain, (short(deed["at"]), who, deed["what"], short(deed["about"]), deed["why"])))
     out.print(table)
-    if len(found) == limit:
-        out.print(f"These are the newest {limit}; --limit shows more.")
+    say_if_more(found, len(deeds))
+
+
+def _subject(desk: Desk, reference: str) -> str:
+    """An order, or an event from which none could be read, as deeds name it. An event may have been discarded since."""
+    number = event_number(reference)
+    return f"order:{one_named(desk, reference)['id']}" if number is None else f"event:{number}"

@@ -6,14 +6,17 @@ from typing import Annotated, Any
 import typer
 
 from relay.cli.asking import Desk, Url
-from relay.cli.named import REFERENCE_HELP, as_word, count, event_named, name_of, orders_named, words_of
+from relay.cli.named import REFERENCE_HELP, as_word, count, event_named, name_of, one_named, orders_named, words_of
 from relay.cli.terms import Command, ConfigFile, Json, out, plain, private_from, say
-from relay.cli.timeline import print_event, print_several, print_timeline
+from relay.cli.timeline import print_event, print_happened, print_several, print_timeline, print_where
 from relay.cli.times import age, since
-from relay.cli.watching import Watch
+from relay.cli.watching import Ask, Watch, rates, status_seen
+from relay.core.delivery import State
 from relay.observe.pages import Page
 
 _SEE = "see: order-relay dead list"
+_SETTLED = frozenset({"delivered", State.DEAD, State.DISCARDED, State.IGNORED})
+"""Where an order is that does not go on by itself. One that is held may: a later webhook sends it."""
 _LABEL = 20
 """Columns before a figure."""
 _CREDENTIALS = (401, 403)
@@ -27,10 +30,13 @@ _LIMITS = {"queue": Page.STOREFRONT_REFUSED, "disk": Page.DISK_NEARLY_FULL, "bac
 _ALL_REFUSED = "every storefront is refused"
 
 
+Interval = Annotated[float, typer.Option(help="With --watch: seconds from one look to the next.", min=0.2)]
+
+
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     app.command(cls=Command, epilog="Example: order-relay status --watch --interval 5")(status)
-    app.command(cls=Command, epilog="Example: order-relay order '#1001'")(order)
+    app.command(cls=Command, epilog="Example: order-relay order '#1001' --watch")(order)
 
 
 def status(
@@ -39,13 +45,13 @@ def status(
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on until Ctrl-C, and say how much comes and goes.")
     ] = False,
-    interval: Annotated[float, typer.Option(help="With --watch: seconds from one look to the next.", min=0.2)] = 1.0,
+    interval: Interval = 1.0,
     as_json: Json = False,
 ) -> None:
     """How the relay is: how old the oldest new order is, and when the backlog will be gone."""
     desk = Desk(config, url)
     if watch:
-        Watch(desk, interval, as_json, print_status).until_interrupted()
+        Watch(desk, interval, as_json, status_seen, _print_watched).until_over()
         return
     found = desk.ask("/api/status", "channels")
     if as_json:
@@ -70,8 +76,17 @@ def print_status(found: dict[str, Any], files: frozenset[str]) -> None:
         out.print(f"\n[yellow]{count(lost, 'event')} from which no order could be read; {_SEE}[/]")
 
 
+def _print_watched(found: dict[str, Any], files: frozenset[str]) -> None:
+    say(out, rates(found["pulse"]), before="")
+    print_status(found, files)
+
+
 def order(
     reference: Annotated[str, typer.Argument(metavar="REFERENCE", help=REFERENCE_HELP)],
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on until it is delivered, or waits for a person, or Ctrl-C.")
+    ] = False,
+    interval: Interval = 1.0,
     config: ConfigFile = None,
     url: Url = None,
     as_json: Json = False,
@@ -81,6 +96,9 @@ def order(
     if not reference:
         raise typer.BadParameter("say which order: '#1001', or 1001", param_hint="REFERENCE")
     desk = Desk(config, url)
+    if watch:
+        _watch_order(desk, reference, interval, as_json)
+        return
     event_id = event_named(desk, reference)
     if event_id is not None:
         found = desk.ask(f"/api/dead-letters/events/{event_id}", "event")
@@ -96,6 +114,29 @@ def order(
         print_timeline(desk.ask(f"/api/orders/{orders[0]['id']}", "timeline"))
     else:
         print_several(orders, reference)
+
+
+def _watch_order(desk: Desk, reference: str, interval_s: float, as_json: bool) -> None:
+    """Ends with 1 if the order got where it stays undelivered until somebody does something."""
+    path = f"/api/orders/{one_named(desk, reference)['id']}"
+
+    def look(ask: Ask) -> dict[str, Any]:
+        found: dict[str, Any] = ask(path, "timeline")
+        return found
+
+    seen = Watch(
+        desk, interval_s, as_json, look, lambda found, _: print_where(found), _is_settled, only_changes=True
+    ).until_over()  # fmt: skip
+    if seen is None:
+        return
+    if not as_json:
+        print_happened(seen)
+    if seen["where"]["place"] != "delivered":
+        raise typer.Exit(1)
+
+
+def _is_settled(found: dict[str, Any]) -> bool:
+    return found["where"]["place"] in _SETTLED
 
 
 # -- status ------------------------------------------------------------------------------------------------------------

@@ -18,16 +18,26 @@ _TOPIC_WIDTH = 19
 def print_timeline(timeline: dict[str, Any], *, advise: bool = True) -> None:
     """Where the order is, what may be done, everything that happened to it, and what Jetti answered to the newest
     attempts that did not succeed."""
-    known = timeline["order"]
-    say(out, f" of {known['storefront']}, id {known['external_id']}", before=name_of(known), style="bold", hanging=2)
-    say(out, timeline["where"]["words"], hanging=2)
-    if advise and (advice := _advice(known)):
-        say(out, advice, hanging=2)
+    print_where(timeline, advise=advise)
+    print_happened(timeline)
+
+
+def print_happened(timeline: dict[str, Any]) -> None:
+    """Everything that happened to it, and what Jetti answered to the newest attempts that did not succeed."""
     out.print(_table_of(timeline["timeline"]))
     for attempt in timeline["attempts"][-_ATTEMPTS_SHOWN:]:
         if attempt["excerpt"] and attempt["outcome"] != "sent":
             out.print(f"{attempt['outcome']} {attempt['status'] or ''}, Jetti answered:")
             _print_answer(attempt["excerpt"])
+
+
+def print_where(timeline: dict[str, Any], *, advise: bool = True) -> None:
+    """Where the order is, and what may be done."""
+    known = timeline["order"]
+    say(out, f" of {known['storefront']}, id {known['external_id']}", before=name_of(known), style="bold", hanging=2)
+    say(out, timeline["where"]["words"], hanging=2)
+    if advise and (advice := _advice(known)):
+        say(out, advice, hanging=2)
 
 
 def print_several(orders: list[dict[str, Any]], reference: str) -> None:

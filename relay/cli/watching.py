@@ -1,4 +1,4 @@
-"""``status --watch``: look again and again, also while the relay restarts."""
+"""``--watch``: look again and again, also while the relay restarts."""
 
 import asyncio
 import json
@@ -20,24 +20,38 @@ from relay.core import instant
 _AVERAGED_S = 10
 _TIMEOUT_S = 3.0
 
+Ask = Callable[[str, str], Any]
+Look = Callable[[Ask], dict[str, Any]]
+"""What is looked at. Raises :class:`NoAnswer`."""
 Print = Callable[[dict[str, Any], frozenset[str]], None]
+"""Of what was seen, and of which keys are in files: see :class:`relay.config.asking.Asking`."""
+
+
+def _never(_: dict[str, Any]) -> bool:
+    return False
 
 
 @dataclass(slots=True)
 class Watch:
-    """Shows what a relay says of itself: in place on a terminal, else one block after another."""
+    """Shows what a relay says: in place on a terminal, else one block after another."""
 
     desk: Desk
     interval_s: float
     as_json: bool
-    print_status: Print
+    look: Look
+    show: Print
+    is_over: Callable[[dict[str, Any]], bool] = _never
+    only_changes: bool = False
+    """Off a terminal: whether what is as it was is not said again."""
     _clock: SystemClock = field(default_factory=SystemClock)
     _seen: dict[str, Any] | None = None
     _silent: tuple[str, str] | None = None
     """Since when nobody answers, and why."""
+    _said: str | None = None
 
-    def until_interrupted(self) -> None:
-        """Ctrl-C is how it ends, and no failure; that nobody answers the first question is one."""
+    def until_over(self) -> dict[str, Any] | None:
+        """What was seen last. Ctrl-C ends it, too, and is no failure: then ``None``. That nobody answers the first
+        question is one."""
         asking = private_from(self.desk.config)
         try:
             self._look(asking)
@@ -48,25 +62,38 @@ class Watch:
             else:
                 self._in_blocks(asking)
         except KeyboardInterrupt:
-            return
+            return None
+        return self._seen
+
+    @property
+    def _goes_on(self) -> bool:
+        return self._seen is None or self._silent is not None or not self.is_over(self._seen)
 
     def _in_place(self, asking: Asking) -> None:
         screen = Console(soft_wrap=False, highlight=False)  # `out` is where the block is made
         with Live(self._block(asking), console=screen, auto_refresh=False, vertical_overflow="crop") as live:
-            while True:
+            while self._goes_on:
                 self._wait()
                 self._look(asking)
                 live.update(self._block(asking), refresh=True)
 
     def _in_blocks(self, asking: Asking) -> None:
-        while True:
-            if self.as_json:
-                print(json.dumps(self._as_json()), flush=True)
-            else:
-                self._print(asking)
-                print(flush=True)
+        self._say(asking)
+        while self._goes_on:
             self._wait()
             self._look(asking)
+            self._say(asking)
+
+    def _say(self, asking: Asking) -> None:
+        if self.as_json:
+            said = json.dumps(self._as_json())
+        else:
+            with out.capture() as captured:
+                self._print(asking)
+            said = captured.get()
+        if not self.only_changes or said != self._said:
+            print(said, flush=True)
+        self._said = said
 
     def _wait(self) -> None:
         asyncio.run(self._clock.sleep(self.interval_s))
@@ -76,10 +103,7 @@ class Watch:
             return answer(asking.private, self.desk.url, path, member, timeout_s=_TIMEOUT_S)
 
         try:
-            found = ask("/api/status", "channels")
-            now = instant.parse(found["now"]) or 0
-            after = max(0, now // instant.SECOND - _AVERAGED_S - 1)
-            self._seen = found | {"pulse": ask(f"/api/pulse?after={after}&limit=1", "accepted")}
+            self._seen = self.look(ask)
             self._silent = None
         except NoAnswer as error:
             self._silent = (self._silent or (instant.iso(self._clock.now()), ""))[0], str(error)
@@ -98,13 +122,20 @@ class Watch:
                 return  # what was said before stands above
             out.print("[dim]what it said last:[/]")
         if self._seen is not None:
-            say(out, rates(self._seen["pulse"]), before="")
-            self.print_status(self._seen, asking.files)
+            self.show(self._seen, asking.files)
 
     def _as_json(self) -> dict[str, Any]:
         if self._silent is not None:
             return {"no_answer_since": self._silent[0], "why": self._silent[1]}
         return self._seen or {}
+
+
+def status_seen(ask: Ask) -> dict[str, Any]:
+    """How the relay is, with what came and went in the last seconds as ``pulse``."""
+    found: dict[str, Any] = ask("/api/status", "channels")
+    now = instant.parse(found["now"]) or 0
+    after = max(0, now // instant.SECOND - _AVERAGED_S - 1)
+    return found | {"pulse": ask(f"/api/pulse?after={after}&limit=1", "accepted")}
 
 
 def rates(pulse: dict[str, Any]) -> str:

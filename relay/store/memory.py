@@ -257,9 +257,7 @@ class MemoryStore:
 
     async def deeds(self, limit: int = 100, *, after: int | None = None, about: str | None = None) -> Sequence[Deed]:
         newest_first = reversed(self._deeds if after is None else self._deeds[: max(0, after - 1)])
-        wanted = (
-            deed for deed in newest_first if about in (None, deed.about, *self._subjects.get(deed.id or 0, ()))
-        )
+        wanted = (deed for deed in newest_first if about in (None, deed.about, *self._subjects.get(deed.id or 0, ())))
         return list(islice(wanted, limit))
 
     async def tally(self) -> Tally:
@@ -447,14 +445,17 @@ class MemoryStore:
                     amended = replace(event, disposition=finding.disposition, reasons=finding.reasons)
                     self._events[event.id] = amended
         self._replays.update(ledger.replays)
-        for deed, subjects in ledger.deeds:
-            self._save_deed(deed, subjects)
+        self._save_deeds(ledger.deeds)
         self._save_senders(ledger.senders())
 
     def _save_senders(self, senders: Mapping[str, Sender]) -> None:
         for storefront, sent in senders.items():
             before = self._senders.get(storefront, Sender(0, 0))
             self._senders[storefront] = replace(sent, accepted=before.accepted + sent.accepted)
+
+    def _save_deeds(self, deeds: Iterable[tuple[Deed, Sequence[str]]]) -> None:
+        for deed, subjects in deeds:
+            self._save_deed(deed, subjects)
 
     def _save_deed(self, deed: Deed, subjects: Sequence[str] = ()) -> None:
         number = len(self._deeds) + 1

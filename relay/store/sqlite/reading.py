@@ -309,9 +309,7 @@ def _where(always: str, terms: Mapping[str, object]) -> tuple[str, list[object]]
 # -- what persons did, and what goes on ------------------------------------------------------------------------------
 
 
-_ABOUT = (
-    "AND id IN (SELECT id FROM deeds WHERE about = ? UNION ALL SELECT deed_id FROM deed_subjects WHERE about = ?)"
-)
+_ABOUT = "AND id IN (SELECT id FROM deeds WHERE about = ? UNION ALL SELECT deed_id FROM deed_subjects WHERE about = ?)"
 
 
 def deeds(reader: Reader, limit: int, after: int | None, about: str | None) -> Sequence[Deed]:
