@@ -259,7 +259,7 @@ async def test_storefronts_say_what_came_and_what_is_held(desk: Desk) -> None:
         ("orders --email jo", 2, "expected a whole e-mail address, such as jo@example.com"),
         ("orders --state lost", 2, "'waiting', 'sleeping', 'held', 'sent'"),
         ("orders ' '", 2, "say how it begins"),
-        ("orders --limit 0", 2, "0 is not in the range"),
+        ("orders --limit 0", 2, "greater than or equal to 1"),
         ("orders --channel mian", 1, "there are: main"),
         ("orders --storefront shpo", 1, "there are: shop, till"),
         ("events --since yesterday", 2, "write 2h, or 2026-11-21T19:00 (UTC)"),
