@@ -617,7 +617,7 @@ async def test_what_came_of_it_is_in_the_orders_timeline_and_in_the_metrics(tmp_
             page = await answered(desk.session.get(f"{at.relay.private_url}/api/orders/{order.id}"))
             state = await command("status", "--url", at.relay.private_url, folder=tmp_path)
         assert page.json["order"]["channel"] == CANCEL
-        assert page.json["order"]["why"].endswith(", and has cancelled it")
+        assert page.json["order"]["why"].endswith(", and has cancelled it.")
         of_main, of_cancel = state.out.split(f"{CANCEL} (cancel)")
         assert ("delivered" in of_main, "cancelled" in of_main) == (True, False)
         assert re.search(r"^  cancelled +1 order$", of_cancel, re.MULTILINE), state.out
