@@ -383,6 +383,7 @@ class Session(Answer, frozen=True):
     """Who is signed in; nulls: nobody."""
 
     by: str | None
+    token: Annotated[str | None, Meta(description="The name of the token that was shown.", examples=["ada"])]
     csrf: Annotated[str | None, Meta(description="To be shown as `X-CSRF-Token` by every changing request.")]
     ends_at: Moment | None
 
@@ -398,9 +399,9 @@ class Orders(Answer, frozen=True):
 
 
 class FoundEvent(Event, frozen=True):
-    """One event, and which order it is about."""
+    """One event, and what its order is called."""
 
-    order: Annotated[OrderName | None, Meta(description="Null: it is about none.")]
+    order: Annotated[OrderName | None, Meta(description="Null: it is about none, or about one that is not kept.")]
 
 
 class Events(Answer, frozen=True):

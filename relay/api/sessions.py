@@ -121,5 +121,6 @@ class Sessions:
 
 def _shown(session: Session | None) -> models.Session:
     if session is None:
-        return models.Session(by=None, csrf=None, ends_at=None)
-    return models.Session(by=session.by, csrf=session.csrf, ends_at=instant.iso(session.ends_at))
+        return models.Session(by=None, token=None, csrf=None, ends_at=None)
+    ends_at = instant.iso(session.ends_at)
+    return models.Session(by=session.by, token=session.token, csrf=session.csrf, ends_at=ends_at)

@@ -158,7 +158,7 @@ def event(known: Event, timeline: Timeline | None) -> models.Event:
 
 
 def found_event(known: Event, timeline: Timeline | None) -> models.FoundEvent:
-    """The same, with its order's name."""
+    """One event, where it is, and what its order is called."""
     name = None if timeline is None else models.OrderName(**_name_of(timeline.order))
     return models.FoundEvent(**asdict(event(known, timeline)), order=name)
 
