@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 TOOLS  := .tools
 
-.PHONY: demo test fuzz check format dashboard openapi lock bench clean
+.PHONY: demo test fuzz check format dashboard openapi screenshots lock bench clean
 
 demo: $(VENV)/.ready            ## the main job, on this machine, without an account
 	$(BIN)/order-relay demo
@@ -36,6 +36,9 @@ dashboard: $(VENV)/.ready       ## write Grafana's dashboard anew from deploy/gr
 
 openapi: $(VENV)/.ready         ## write the private API's document anew from relay/api/routes.py
 	$(BIN)/python -c 'from relay.api import openapi; print(openapi.encoded().decode(), end="")' > docs/reference/openapi.json
+
+screenshots: $(VENV)/.ready $(TOOLS)/.chromium  ## take the pictures of the console in docs/images anew; look at them
+	$(BIN)/python -m tests.screenshots
 
 lock: $(VENV)/.ready            ## resolve pyproject.toml anew into the four locked, hashed lists
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv

@@ -1,95 +1,159 @@
-"""Takes the pictures of docs/how-to/use-the-console.md: ``python -m tests.screenshots docs/images``."""
+"""The pictures of the console in ``docs/images``, made anew: ``make screenshots``. Look at them before you commit them.
+
+A relay with a day behind it: orders on their way through one channel, another that is paused, dead letters of two
+causes, held orders, and what was done by whom.
+"""
 
 import asyncio
-import random
-import sys
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 
 from relay.clock import SystemClock
-from relay.sandbox import Fault, RunningSandbox, SandboxSettings
-from tests.browser import PHONE, browsing, sitting
-from tests.fakes import ORDER, Shop, shopify_order
+from relay.core.events import AttemptMade, EventFound
+from relay.sandbox import Fault, SandboxSettings
+from tests.browser import DESK, PHONE, browsing, sitting
+from tests.fakes import Shop, shopify_order
 from tests.running import SHOP, RunningRelay, relay_running
 
-CHANNELS = {"main": {"sync_rate": 1, "multiplier": 10}, "wholesale": {"sync_rate": 1, "multiplier": 2}}
+IMAGES = Path(__file__).parent.parent / "docs/images"
+REFUSING = SandboxSettings(async_rate=None, faults=(Fault(status=422, title="api.sale.invalid"),))
 STOREFRONTS = {
-    "shop": {**SHOP, "accept_when": "financial_status != 'pending'"},
-    "trade": SHOP | {"channel": "wholesale"},
+    "shop": SHOP,
+    "europe": {**SHOP, "channel": "europe"},
+    "wholesale": {**SHOP, "accept_when": "financial_status == 'paid'"},
 }
-TRAFFIC_S = 30
+TOKENS = {"tokens": {"ops": {"token": "a-token-of-the-operators-7f"}}}
+_SHOWN_S = 45
+"""For so long orders come in before the overview is taken: the plots need a past."""
 
 
-async def take(folder: Path) -> None:
-    """Every picture."""
-    with tempfile.TemporaryDirectory() as store:
-        running = relay_running(
-            Path(store), channels=CHANNELS, storefronts=STOREFRONTS, jetti=SandboxSettings(async_rate=None)
-        )
-        async with running as (relay, jetti), browsing() as browser:
-            async with sitting(browser) as someone:
-                await someone.page.goto(f"{relay.private_url}/console/")
-                await _history(relay, jetti, someone.page)
-                await someone.page.screenshot(path=folder / "console-overview.png", full_page=True)
-                await _orders(relay, someone.page, folder)
-            await _small(browser, relay, folder)
+async def main() -> None:
+    """Make all of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        channels = {
+            "main": {"sync_rate": 1, "multiplier": 10, "burst": 1},
+            "europe": {"sync_rate": 1, "multiplier": 10},
+        }
+        async with (
+            browsing() as browser,
+            relay_running(Path(folder), jetti=REFUSING, channels=channels, storefronts=STOREFRONTS, private=TOKENS) as (
+                relay,
+                jetti,
+            ),
+        ):
+            await _morning(relay)
+            await jetti.lift()
+            async with _operator(browser, relay) as page:
+                await _afternoon(page, relay)
+                for dark in (False, True):
+                    await page.emulate_media(color_scheme="dark" if dark else "light")
+                    await _pages(page, relay, "-dark" if dark else "")
+            async with _operator(browser, relay, phone=True) as page:
+                await _phone(page, relay)
 
 
-async def _history(relay: RunningRelay, jetti: RunningSandbox, page: Page) -> None:
-    """Half a minute at a shop, with what can go wrong in it."""
-    chance = random.Random(7)
-    async with Shop(relay.public_url) as shop, Shop(relay.public_url, storefront="trade") as trade:
-        await jetti.impose(Fault(status=422, title="api.sale.invalid", count=4))
-        for number in range(900, 904):
+async def _morning(relay: RunningRelay) -> None:
+    """What is refused, cannot be read, or is not paid for."""
+    async with Shop(relay.public_url) as shop, Shop(relay.public_url, storefront="wholesale") as wholesale:
+        for number in range(1001, 1005):
             await shop.send(shopify_order(number))
-        await shop.send(shopify_order(904, line_items=[]))
+        for number in (1005, 1006):
+            await shop.send(shopify_order(number, line_items=None))
         await shop.send(b"[]")
-        for number in range(910, 913):
-            await shop.send(shopify_order(number, financial_status="pending"))
-        await SystemClock().sleep(2)
-        await page.get_by_role("button", name="Pause wholesale").click()
-        await page.get_by_label("Your name").fill("Ada")
-        await page.get_by_label("Why").fill("Jetti moves the wholesale channel tonight")
-        await page.get_by_role("button", name="Pause", exact=True).click()
-        for second in range(TRAFFIC_S):
-            for _ in range(chance.randint(4, 16)):
-                number = chance.randint(1001, 1400)
-                await shop.send(shopify_order(number, second, line_items=ORDER["line_items"]))
-            await trade.send(shopify_order(5000 + second))
+        for number in range(8801, 8804):
+            await wholesale.send(shopify_order(number, financial_status="pending"))
+        happenings = relay.happenings
+        await happenings.until(lambda: len(happenings.of(AttemptMade)) == 4 and len(happenings.of(EventFound)) >= 5)
+
+
+async def _afternoon(page: Page, relay: RunningRelay) -> None:
+    """Orders come in faster than they leave; a person does what there is to do."""
+    await _go(page, relay, "dead-letters")
+    await page.get_by_role("button", name="Single dead letters of api.sale.invalid, shop").click()
+    await page.get_by_role("button", name="Replay #1001", exact=True).click()
+    await _answer(page, "Replay", "prices are mended")
+    await _go(page, relay)
+    await page.get_by_role("button", name="Pause europe").click()
+    await _answer(page, "Pause", "Jetti migrates the European account")
+    await page.get_by_role("button", name="Slow main down").click()
+    await page.get_by_label("Requests a second").fill("6")
+    await _answer(page, "Slow down", "Jetti asked for it")
+    async with Shop(relay.public_url) as shop, Shop(relay.public_url, storefront="europe") as europe:
+        number = 2000
+        for second in range(_SHOWN_S):
+            for _ in range(4 + second % 7):
+                number += 1
+                await shop.send(shopify_order(number))
+            if second % 3 == 0:
+                await europe.send(shopify_order(5000 + second))
+                await shop.send(shopify_order(number - 1, 9), topic="orders/updated")
             await SystemClock().sleep(1)
 
 
-async def _orders(relay: RunningRelay, page: Page, folder: Path) -> None:
-    await page.goto(f"{relay.private_url}/console/#/orders?find=900")
-    await page.locator("#found").get_by_role("link", name="#900").click()
-    await page.locator("#timeline").wait_for()
-    await page.screenshot(path=folder / "console-order.png", full_page=True)
-    await page.goto(f"{relay.private_url}/console/#/dead-letters")
-    await page.get_by_role("button", name="Single dead letters of api.sale.invalid, shop").click()
-    await page.get_by_role("button", name="Replay #903", exact=True).click()
-    await page.locator("#more").get_by_text("can be sent").wait_for()
-    await page.get_by_label("Why").fill("The product is in Jetti now")
-    await page.screenshot(path=folder / "console-dead-letters.png")
-    await page.get_by_role("button", name="Replay", exact=True).click()
-    await page.goto(f"{relay.private_url}/console/#/held")
-    await page.get_by_role("button", name="Release #910").wait_for()
-    await page.screenshot(path=folder / "console-held.png", clip={"x": 0, "y": 0, "width": 1280, "height": 620})
-    await page.goto(f"{relay.private_url}/console/#/audit")
-    await page.locator("#deeds").wait_for()
-    await page.screenshot(path=folder / "console-audit.png", clip={"x": 0, "y": 0, "width": 1280, "height": 320})
+async def _pages(page: Page, relay: RunningRelay, kind: str) -> None:
+    await _go(page, relay)
+    await page.wait_for_timeout(2500)
+    await _picture(page, f"console-overview{kind}", whole=not kind)
+    if kind:
+        return
+    await _go(page, relay, "orders?find=20")
+    await _picture(page, "console-orders")
+    await _go(page, relay, "events")
+    await _picture(page, "console-webhooks")
+    await _go(page, relay, "orders/1")
+    await expect(page.locator("#timeline")).to_contain_text("replay")
+    await _picture(page, "console-order", whole=True)
+    await _go(page, relay, "dead-letters")
+    await page.get_by_role("button", name="Replay all dead letters").click()
+    await expect(page.locator("#more")).to_contain_text("can be sent as mapped now")
+    await _picture(page, "console-dead-letters")
+    await page.get_by_role("button", name="Cancel").click()
+    await _go(page, relay, "held")
+    await _picture(page, "console-held")
+    await _go(page, relay, "audit")
+    await _picture(page, "console-audit")
 
 
-async def _small(browser: Browser, relay: RunningRelay, folder: Path) -> None:
-    async with sitting(browser, size=PHONE, dark=True) as someone:
-        await someone.page.goto(f"{relay.private_url}/console/")
-        await someone.page.locator("#figures").wait_for()
-        await SystemClock().sleep(3)
-        await someone.page.screenshot(
-            path=folder / "console-phone.png", clip={"x": 0, "y": 0, "width": 375, "height": 1250}, full_page=True
-        )
+async def _phone(page: Page, relay: RunningRelay) -> None:
+    await _go(page, relay)
+    await page.wait_for_timeout(2500)
+    await _picture(page, "console-phone")
+    await _go(page, relay, "orders/1")
+    await _picture(page, "console-phone-order")
+
+
+@asynccontextmanager
+async def _operator(browser: Browser, relay: RunningRelay, *, phone: bool = False) -> AsyncIterator[Page]:
+    async with sitting(browser, size=PHONE if phone else DESK, dark=phone) as someone:
+        page = someone.page
+        await page.goto(relay.private_url + "/console")
+        await page.get_by_label("Your name").fill("ada")
+        await page.get_by_label("Token").fill(TOKENS["tokens"]["ops"]["token"])
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.locator("#figures")).to_be_visible()
+        yield page
+
+
+async def _go(page: Page, relay: RunningRelay, where: str = "") -> None:
+    await page.goto(f"{relay.private_url}/console/#/{where}")
+    await expect(page.locator("main")).not_to_contain_text("Loading")
+
+
+async def _answer(page: Page, button: str, why: str) -> None:
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Why").fill(why)
+    await dialog.get_by_role("button", name=button, exact=True).click()
+    await expect(dialog).to_be_hidden()
+
+
+async def _picture(page: Page, name: str, *, whole: bool = False) -> None:
+    await page.evaluate("document.getElementById('said').replaceChildren(); document.activeElement?.blur()")
+    await page.screenshot(path=IMAGES / f"{name}.png", full_page=whole)
 
 
 if __name__ == "__main__":
-    asyncio.run(take(Path(sys.argv[1])))
+    asyncio.run(main())

@@ -5,17 +5,19 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from relay.clock import SystemClock
 from relay.console import CONTENT_SECURITY_POLICY, pages
 from relay.core.events import AttemptMade, EventFound, Unexpected
 from relay.sandbox import Fault, RunningSandbox, SandboxSettings
+from relay.store import Deed
 from tests.browser import DESK, PHONE, Sitting, browsing, sitting
 from tests.fakes import Shop, fetched, shopify_order
 from tests.running import SHOP, RunningRelay, relay_running
@@ -25,7 +27,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 TOKEN = "private-token-c3d9"
 PERSONAL = re.compile(r"private\.example|Buyer|Receiver|Parcel Place|555 0100|H2Y 1C6")
 """What the sample order has of a person."""
-EVERY_PAGE = ("", "orders?find=1001", "orders/1", "dead-letters", "held", "audit")
+EVERY_PAGE = ("", "orders?find=1001", "orders/1", "events", "dead-letters", "held", "audit")
 REPOSITORY = Path(__file__).parent.parent
 
 
@@ -61,6 +63,10 @@ class Operator:
         await dialog.get_by_label("Why").fill(why)
         await dialog.get_by_role("button", name=button, exact=True).click()
         await expect(dialog).to_be_hidden()
+
+    async def found(self, table: str) -> list[str]:
+        """The first cell of each row of a table."""
+        return [text.strip() for text in await self.page.locator(f"#{table} tbody th").all_inner_texts()]
 
     async def api(self, path: str) -> Any:
         return (await fetched(f"{self.relay.private_url}/api/{path}")).json
@@ -133,6 +139,55 @@ async def test_who_shows_the_token_is_signed_in_until_they_sign_out(browser: Bro
     assert nothing_serious == []
     assert (cookie["httpOnly"], cookie["sameSite"], to_scripts) == (True, "Strict", "")
     assert after == 401
+
+
+async def test_who_signs_in_with_a_token_of_their_own_sees_which_and_so_does_the_audit(
+    browser: Browser, tmp_path: Path
+) -> None:
+    tokens = {"token": TOKEN, "tokens": {"ops": {"token": "a-token-of-the-operators-7f"}}}
+    async with operating(browser, tmp_path, private=tokens) as operator:
+        page = operator.page
+        await page.goto(operator.relay.private_url + "/console")
+        await page.get_by_label("Your name").fill("grace")
+        await page.get_by_label("Token").fill("a-token-of-the-operators-7f")
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.locator("header")).to_contain_text("grace, token ops")
+        await page.get_by_role("button", name="Pause main").click()
+        await operator.answer("Pause", why="a migration")
+        unshown = await page.evaluate(
+            "fetch('/api/channels/main/resume', {method: 'POST', headers: {'Content-Type': 'application/json'}, "
+            """body: '{"by": "mallory", "why": ""}'}).then((answer) => answer.json())"""
+        )
+        (cookie,) = await page.context.cookies(operator.relay.private_url + "/api/status")
+        to_scripts = await page.evaluate("[document.cookie, JSON.stringify(localStorage)].join()")
+        await page.get_by_role("link", name="Audit").click()
+        row = page.locator("#deeds tbody tr")
+        await expect(row).to_have_count(1)
+        cells = await row.locator("td, th").all_inner_texts()
+        operator.sitting.complaints.clear()  # the browser tells of the 403
+
+    assert cells[1:] == ["grace", "ops", "pause", "channel main", "a migration"]
+    assert unshown["type"].endswith("no-csrf-token")
+    assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Strict", "/api")
+    assert "operators" not in to_scripts
+
+
+async def test_the_audit_is_read_on_page_by_page_and_what_is_sought_in_it_is_found_further_back(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with operating(browser, tmp_path) as operator:
+        page = operator.page
+        for number in range(230):
+            why = "the one that matters" if number == 3 else "another"
+            await operator.relay.store.record(Deed(SystemClock().now(), "ada", "reveal", f"order:{number}", why, "ops"))
+        await operator.go("audit")
+        await expect(page.locator("#deeds tbody tr")).to_have_count(100)
+        await page.get_by_role("button", name="More deeds").click()
+        await expect(page.locator("#deeds tbody tr")).to_have_count(200)
+        await page.get_by_role("searchbox").fill("MATTERS")
+        await expect(page.locator("#deeds tbody tr")).to_have_count(1)
+        await expect(page.locator("#deeds")).to_contain_text("order:3")
+        await expect(page.get_by_role("status").first).to_contain_text("1 of 230 deeds")
 
 
 # -- the one look ------------------------------------------------------------------------------------------------------
@@ -209,6 +264,167 @@ async def test_a_relay_that_goes_away_is_said_to_be_away(browser: Browser, tmp_p
         await expect(someone.page.locator("#trouble")).to_contain_text("does not answer")
 
 
+async def test_a_storefronts_last_webhook_is_known_after_a_restart(browser: Browser, tmp_path: Path) -> None:
+    async with operating(browser, tmp_path) as operator:
+        await operator.shop.send(shopify_order(1))
+    async with operating(browser, tmp_path) as operator:
+        await operator.go()
+        row = operator.page.get_by_role("row", name="shop shopify main")
+        await expect(row).to_contain_text(re.compile(r"\d s ago\s*1\s*0\s*0\s*$"))
+        await row.get_by_role("link", name="shop").click()
+        await expect(operator.page.locator("#events tbody tr")).to_have_count(1)
+
+
+async def test_a_backlog_that_nothing_drains_is_not_called_empty(browser: Browser, tmp_path: Path) -> None:
+    async with operating(browser, tmp_path) as operator:
+        figures = operator.page.locator("#figures")
+        await operator.go()
+        await expect(figures).to_contain_text("empty")
+        await operator.page.get_by_role("button", name="Pause main").click()
+        await operator.answer("Pause", why="a migration")
+        await operator.shop.send(shopify_order(1))
+        await expect(figures).to_contain_text("because of main (paused)")
+        await expect(figures).not_to_contain_text("empty")
+        await expect(figures.locator(".lead")).to_contain_text("waits for channel main")
+
+
+# -- finding -----------------------------------------------------------------------------------------------------------
+
+
+async def test_orders_are_looked_for_by_how_they_begin_and_by_where_they_are_page_by_page(
+    browser: Browser, tmp_path: Path
+) -> None:
+    storefronts = {"shop": SHOP, "europe": SHOP}
+    async with operating(browser, tmp_path, storefronts=storefronts) as operator:
+        page, happenings = operator.page, operator.relay.happenings
+        for number in (10, 100, 101, *range(1000, 1030)):
+            await operator.shop.send(shopify_order(number))
+        async with Shop(operator.relay.public_url, storefront="europe") as europe:
+            await europe.send(shopify_order(10))
+        await happenings.until(lambda: len(happenings.of(AttemptMade)) == 34)
+        await operator.go("orders")
+        await expect(page.locator("main")).to_contain_text("25 orders, and there are more")
+        await page.get_by_role("searchbox").press_sequentially("10", delay=20)
+        await expect(page).to_have_url(re.compile(r"#/orders\?find=10$"))
+        await expect(page.locator("#found tbody th").first).to_have_text("#10")
+        await expect(page.locator("main")).to_contain_text("25 orders, and there are more")
+        first = await operator.found("found")
+        await page.get_by_role("button", name="More orders").click()
+        await expect(page.locator("main")).to_contain_text("34 orders. The list stands still")
+        both = await operator.found("found")
+        readable = await operator.sitting.serious()
+        await page.get_by_role("button", name="Newest again").click()
+        await expect(page.locator("main")).to_contain_text("25 orders, and there are more")
+        await page.get_by_label("Storefront").select_option("europe")
+        await expect(page.locator("main")).to_contain_text("1 order")
+        european = await operator.found("found")
+        await page.get_by_label("State").select_option("dead")
+        await expect(page.locator("main")).to_contain_text("No order is like that.")
+        await page.reload()
+        await expect(page.get_by_label("State")).to_have_value("dead")
+        await page.get_by_label("State").select_option("sent")
+        await page.get_by_label("Channel").select_option("main")
+        await expect(page.locator("#found tbody tr")).to_have_count(1)
+        address = page.url.partition("#")[2]
+
+    assert first[:4] == ["#10", "#10", "#1029", "#1028"]
+    assert sorted(both) == sorted(["#10", "#10", "#100", "#101", *(f"#{number}" for number in range(1000, 1030))])
+    assert (european, readable) == (["#10"], [])
+    assert address == "/orders?find=10&state=sent&storefront=europe&channel=main"
+
+
+async def test_an_empty_page_of_a_search_is_gone_beyond(browser: Browser, tmp_path: Path) -> None:
+    async with operating(browser, tmp_path) as operator:
+        await operator.shop.send(shopify_order(1001))
+        pages = iter(["one", "two", "three"])
+
+        async def empty(route: Route) -> None:
+            cursor = next(pages, None)
+            await (route.continue_() if cursor is None else route.fulfill(json={"orders": [], "next": cursor}))
+
+        await operator.page.route("**/api/orders?text=1*", empty)
+        await operator.page.goto(f"{operator.relay.private_url}/console/#/orders?find=1")
+        await expect(operator.page.locator("main")).to_contain_text("#1001")
+        operator.sitting.complaints.clear()  # the last of the made-up cursors is none of the relay's
+
+
+async def test_who_bought_is_looked_for_and_their_address_never_leaves_the_browser(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with operating(browser, tmp_path) as operator:
+        page, told = operator.page, list[str]()
+        page.on("request", lambda request: told.append(f"{request.url} {request.post_data} {request.headers}"))
+        await operator.shop.send(shopify_order(1001))
+        await operator.shop.send(shopify_order(1002, email="grace@private.example"))
+        happenings = operator.relay.happenings
+        await happenings.until(lambda: len(happenings.of(AttemptMade)) == 2)
+        await operator.go("orders")
+        await expect(page.locator("#found tbody tr")).to_have_count(2)
+        await page.get_by_label("E-mail address").fill("grace")
+        await expect(page.locator("#unclear")).to_contain_text("whole address")
+        await page.get_by_label("E-mail address").press_sequentially("  ")
+        await page.get_by_label("E-mail address").fill(" Grace@Private.example ")
+        await expect(page.locator("#found tbody tr")).to_have_count(1)
+        found, address = await operator.found("found"), page.url
+        await page.get_by_label("E-mail address").fill(sha256(b"orders@buyer.example").hexdigest())
+        await expect(page.locator("#found tbody th")).to_have_text("#1001")
+
+    assert found == ["#1002"]
+    assert "grace" not in (address + "".join(told)).lower()
+
+
+async def test_where_a_browser_hashes_nothing_it_says_how_else(browser: Browser, tmp_path: Path) -> None:
+    async with relay_running(tmp_path, private={"token": TOKEN}) as (relay, _), sitting(browser) as someone:
+        async with Shop(relay.public_url) as shop:
+            await shop.send(shopify_order(1001))
+        page = someone.page
+        await page.goto(f"{relay.private_url.replace('127.0.0.1', 'relay.example')}/console/#/orders")
+        await page.get_by_label("Your name").fill("ada")
+        await page.get_by_label("Token").fill(TOKEN)
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.locator("#found")).to_contain_text("#1001")
+        await page.get_by_label("E-mail address").fill("orders@buyer.example")
+        await expect(page.locator("#unclear")).to_contain_text("sha256sum")
+        await page.get_by_label("E-mail address").fill(sha256(b"orders@buyer.example").hexdigest())
+        await expect(page.locator("#found")).to_contain_text("#1001")
+
+    assert "orders@" not in "".join(someone.asked)
+
+
+async def test_webhooks_are_looked_for_by_what_became_of_them_and_by_their_order(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with operating(browser, tmp_path, storefronts={"shop": SHOP, "europe": SHOP}) as operator:
+        page = operator.page
+        await operator.shop.send(shopify_order(1001), webhook_id="one")
+        await operator.shop.send(shopify_order(1001), webhook_id="one")
+        await operator.shop.send(shopify_order(1002))
+        await operator.shop.send(b"[]")
+        async with Shop(operator.relay.public_url, storefront="europe") as europe:
+            await europe.send(shopify_order(1001))
+        await operator.go("events")
+        await expect(page.locator("#events tbody tr")).to_have_count(5)
+        await expect(page.locator("#events")).to_contain_text("none could be read")
+        await page.get_by_label("Disposition").select_option("duplicate")
+        await expect(page.locator("#events tbody tr")).to_have_count(1)
+        await expect(page.locator("#events")).to_contain_text("the same webhook as event 1")
+        await page.get_by_label("Disposition").select_option("")
+        await page.get_by_role("searchbox").fill("1001")
+        await page.get_by_role("button", name="#1001 of europe").click()
+        await expect(page.locator("#events tbody tr")).to_have_count(1)
+        await page.get_by_role("searchbox").fill("1002")
+        await expect(page.locator("#events tbody tr")).to_contain_text("#1002")
+        found = await operator.found("events")
+        await page.get_by_role("button", name="Of all orders").click()
+        await page.get_by_label("Storefront").select_option("shop")
+        await expect(page.locator("#events tbody tr")).to_have_count(4)
+        address = page.url.partition("#")[2]
+        await page.get_by_role("link", name="#1002").click()
+        await expect(page.locator("#timeline")).to_contain_text("orders/create")
+
+    assert (found, address) == (["3"], "/events?storefront=shop")
+
+
 # -- one order ---------------------------------------------------------------------------------------------------------
 
 
@@ -247,6 +463,29 @@ async def test_an_order_is_found_as_one_types_and_shows_nobodys_data_until_someb
     assert [PERSONAL.findall(text) != [] for text in (masked, plain, again)] == [False, True, False]
 
 
+@pytest.mark.parametrize(("size", "beside"), [(DESK, True), (PHONE, False)], ids=["desk", "phone"])
+async def test_a_delivered_order_is_sent_again_and_its_webhook_stands_beside_its_sale(
+    browser: Browser, tmp_path: Path, size: Any, beside: bool
+) -> None:
+    async with operating(browser, tmp_path, size=size) as operator:
+        page, happenings = operator.page, operator.relay.happenings
+        await operator.shop.send(shopify_order(1001))
+        await happenings.until(lambda: len(happenings.of(AttemptMade)) == 1)
+        await operator.go("orders/1")
+        await expect(page.get_by_role("button", name="Discard")).to_have_count(0)
+        webhook, sale = [await page.get_by_label(name, exact=True).bounding_box() for name in ("Webhook", "Sale")]
+        await page.get_by_role("button", name="Resend").click()
+        await expect(page.locator("#more")).to_contain_text("it can be sent")
+        await operator.answer("Resend", why="deleted by mistake")
+        await expect(page.locator("#timeline .attempt")).to_have_count(2)
+        await expect(page.locator("#timeline .deed")).to_contain_text("resend by ada")
+        await expect(page.locator("#timeline .deed")).to_contain_text("deleted by mistake")
+
+    assert webhook is not None
+    assert sale is not None
+    assert (webhook["y"] == sale["y"], webhook["x"] < sale["x"]) == (beside, beside)
+
+
 async def test_an_order_that_is_not_there_is_said_not_to_be_there(browser: Browser, tmp_path: Path) -> None:
     async with operating(browser, tmp_path) as operator:
         await operator.go("orders/99")
@@ -277,11 +516,14 @@ async def test_dead_letters_are_replayed_one_by_one_in_a_group_and_discarded(bro
         await expect(page.get_by_role("main")).to_contain_text("5 dead letters")
         await page.get_by_role("button", name="Single dead letters of api.sale.invalid, shop").click()
         await page.get_by_role("button", name="Replay #1001", exact=True).click()
-        await expect(page.locator("#more")).to_have_text("As it is mapped now, it can be sent.")
+        await expect(page.locator("#more")).to_contain_text("As it is mapped now, it can be sent.")
+        await page.locator("#more").get_by_text("Sale as it would be made").click()
+        await expect(page.locator("#more pre")).to_contain_text('"reference": "#1001"')
         await operator.answer("Replay", why="mended")
         await expect(page.locator("#said")).to_contain_text("#1001 waits again")
         await expect(page.get_by_role("main")).to_contain_text("4 dead letters by cause")
         await page.get_by_role("button", name="Replay all of api.sale.invalid, shop").click()
+        await expect(page.locator("#more")).to_contain_text("2 of 2 orders can be sent as mapped now")
         await operator.answer("Replay", why="mended, all of them")
         await expect(page.locator("#replays")).to_contain_text("2 of 2")
         await expect(page.locator("#replays")).to_contain_text("done")
@@ -312,6 +554,11 @@ async def test_all_dead_letters_are_replayed_and_what_cannot_be_is_left(browser:
         await dead_letters(operator)
         await operator.go("dead-letters")
         await operator.page.get_by_role("button", name="Replay all dead letters").click()
+        more = operator.page.locator("#more")
+        await expect(more).to_contain_text("3 of 4 orders can be sent as mapped now")
+        await more.get_by_text("#1004").click()
+        await expect(more).to_contain_text("it would be quarantined again: /line_items")
+        await expect(more).to_contain_text("event 5 no order")
         await operator.answer("Replay", why="mended")
         await expect(operator.page.locator("#replays")).to_contain_text("5 of 5, 1 left as they are")
         await expect(operator.page.get_by_role("main")).to_contain_text("2 dead letters")
@@ -354,20 +601,23 @@ async def test_held_orders_are_released_one_by_one_and_all_of_a_storefront_or_di
 # -- everyone ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("size", "dark"), [(DESK, False), (PHONE, True)], ids=["desk-light", "phone-dark"])
-async def test_every_page_can_be_read_by_everyone_on_a_desk_and_on_a_phone(
-    browser: Browser, tmp_path: Path, size: Any, dark: bool
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+async def test_every_page_can_be_read_by_everyone_in_light_and_in_dark(
+    browser: Browser, tmp_path: Path, size: Any
 ) -> None:
-    async with operating(browser, tmp_path, size=size, dark=dark, jetti=REFUSING) as operator:
+    async with operating(browser, tmp_path, size=size, jetti=REFUSING) as operator:
         await dead_letters(operator)
         found = {}
         for where in EVERY_PAGE:
             await operator.go(where)
-            found[where] = (await operator.sitting.serious(), await operator.sitting.too_wide())
+            for scheme in ("light", "dark"):
+                await operator.page.emulate_media(color_scheme=scheme)
+                found[scheme, where] = (await operator.sitting.serious(), await operator.sitting.too_wide())
         await operator.go("dead-letters")
         await operator.page.get_by_role("button", name="Single dead letters of api.sale.invalid, shop").click()
         await operator.page.get_by_role("button", name="Replay #1001", exact=True).click()
-        found["the dialog"] = (await operator.sitting.serious(), await operator.sitting.too_wide())
+        await expect(operator.page.locator("#more")).to_contain_text("can be sent")
+        found["dark", "the dialog"] = (await operator.sitting.serious(), await operator.sitting.too_wide())
 
     assert found == dict.fromkeys(found, ([], False))
 

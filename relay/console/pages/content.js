@@ -43,10 +43,10 @@ export class Content {
       <div class="buttons">${this.plain
         ? html`<button type="button" @click=${() => this.hide()}>Mask it again</button>`
         : html`<button type="button" @click=${() => this.reveal()}>Show personal data …</button>`}</div>
-      ${Object.entries(this.found).map(([name, content]) => html`
-        <details ?open=${name === "sale" || !("sale" in this.found)}>
+      <div class="sides">${Object.entries(this.found).map(([name, content]) => html`
+        <details open>
           <summary>${NAMES[name]}${this.plain ? nothing : html` <span class="muted">(masked)</span>`}</summary>
           ${content === null ? html`<p class="muted">Not kept, or not made yet.</p>` : html`<pre tabindex="0" aria-label=${NAMES[name]}>${typeof content === "string" ? content : JSON.stringify(content, null, 2)}</pre>`}
-        </details>`)}`;
+        </details>`)}</div>`;
   }
 }

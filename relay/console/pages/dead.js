@@ -4,10 +4,11 @@ import { html, nothing } from "./vendor/lit-html/lit-html.js";
 import { repeat } from "./vendor/lit-html/directives/repeat.js";
 import { Content } from "./content.js";
 import { discardMany, discardOne, nameOf, replayMany, replayOne } from "./letters.js";
-import { get, withQuery } from "./relay.js";
+import { Listing } from "./listing.js";
+import { get } from "./relay.js";
 import { badge, count, moment, plural } from "./words.js";
 
-const SHOWN_MAX = 100;
+const SHOWN = 50;
 
 export function deadLetters({ tell, draw, load }) {
   let groups = null;
@@ -23,17 +24,16 @@ export function deadLetters({ tell, draw, load }) {
   async function ask() {
     const [answer, running] = await Promise.all([get("dead-letters/groups"), get("replays?limit=5")]);
     [groups, replays] = [answer.groups, running.replays];
-    await Promise.all(groups.filter((group) => opened.has(keyOf(group))).map(lettersOf));
-  }
-
-  async function lettersOf(group) {
-    const { dead_letters: letters } = await get(withQuery("dead-letters", { ...selectionOf(group), limit: SHOWN_MAX }));
-    opened.set(keyOf(group), letters);
+    await Promise.all([...opened.values()].map((list) => list.ask()));
   }
 
   async function toggle(group) {
-    if (opened.has(keyOf(group))) opened.delete(keyOf(group));
-    else await lettersOf(group);
+    const key = keyOf(group);
+    if (!opened.delete(key)) {
+      const list = new Listing("dead-letters", "dead_letters", () => ({ ...selectionOf(group), limit: SHOWN }));
+      opened.set(key, list);
+      await list.ask();
+    }
     draw();
   }
 
@@ -47,7 +47,11 @@ export function deadLetters({ tell, draw, load }) {
     draw();
   }
 
-  const then = (done) => done && load();
+  function then(done) {
+    if (!done) return;
+    opened.forEach((list) => list.reset());
+    load();
+  }
 
   const letterItem = (letter) => html`<li>
     <p><strong>${letter.event === undefined ? html`<a href="#/orders/${letter.id}">${nameOf(letter)}</a>` : nameOf(letter)}</strong>
@@ -62,7 +66,7 @@ export function deadLetters({ tell, draw, load }) {
   </li>`;
 
   const groupItem = (group) => {
-    const letters = opened.get(keyOf(group));
+    const list = opened.get(keyOf(group));
     const words = `${group.code}, ${group.storefront}`;
     return html`<li class="card">
       <h2><code>${group.code}</code> ${badge(plural(group.count, "dead letter"), "bad")}</h2>
@@ -71,27 +75,31 @@ export function deadLetters({ tell, draw, load }) {
       <div class="buttons">
         <button type="button" class="primary" aria-label="Replay all of ${words}" @click=${() => replayMany(selectionOf(group), `Replay ${words}`, group.count, tell).then(then)}>Replay all of these …</button>
         <button type="button" class="danger" aria-label="Discard all of ${words}" @click=${() => discardMany(selectionOf(group), `Discard ${words}`, group.count, tell).then(then)}>Discard all of these …</button>
-        <button type="button" class="plain" aria-expanded=${letters ? "true" : "false"} aria-label="Single dead letters of ${words}" @click=${() => toggle(group)}>${letters ? "Hide them" : "Show them"}</button>
+        <button type="button" class="plain" aria-expanded=${list ? "true" : "false"} aria-label="Single dead letters of ${words}" @click=${() => toggle(group)}>${list ? "Hide them" : "Show them"}</button>
       </div>
-      ${letters ? html`<ul class="letters">${repeat(letters, letterKey, letterItem)}</ul>
-        ${group.count > letters.length ? html`<p class="muted">The newest ${count(letters.length)} of ${count(group.count)}.</p>` : nothing}` : nothing}
+      ${list?.items ? html`<ul class="letters">${repeat(list.items, letterKey, letterItem)}</ul>${list.foot("dead letters", { draw, tell, load })}` : nothing}
     </li>`;
   };
 
-  const replayRow = (replay) => {
+  const bar = (replay) => {
     const done = replay.revived + replay.left;
+    return html`<progress max=${Math.max(1, replay.total)} value=${replay.ended_at ? Math.max(1, replay.total) : done} aria-label="Replay ${replay.id}"></progress>
+      ${count(done)} of ${count(replay.total)}${replay.left ? `, ${count(replay.left)} left as they are` : ""}`;
+  };
+
+  const replayRow = (replay) => {
     const { code, channel, storefront } = replay.selection;
     return html`<tr>
       <th scope="row">${replay.id}</th>
       <td>${[code, channel, storefront].filter(Boolean).join(", ") || "all"}</td>
-      <td><progress max=${Math.max(1, replay.total)} value=${replay.ended_at ? Math.max(1, replay.total) : done} aria-label="Replay ${replay.id}"></progress>
-        ${count(done)} of ${count(replay.total)}${replay.left ? `, ${count(replay.left)} left as they are` : ""}${replay.ended_at ? html` ${badge("done", "good")}` : nothing}</td>
+      <td>${bar(replay)}${replay.ended_at ? html` ${badge("done", "good")}` : nothing}</td>
       <td>${replay.by}: ${replay.why}</td><td>${moment(replay.begun_at)}</td>
     </tr>`;
   };
 
   const view = () => groups === null ? html`<h1 tabindex="-1">Dead letters</h1><p>Loading …</p>` : html`
     <h1 tabindex="-1">Dead letters</h1>
+    ${replays.filter((replay) => replay.ended_at === null).map((replay) => html`<p class="notice" role="status">Replay ${replay.id} runs: ${bar(replay)}</p>`)}
     ${groups.length === 0 ? html`<p id="none">None. Nothing needs a person.</p>` : html`
       <p>${plural(total(), "dead letter")} by cause, the largest group first. Mend the cause first; the sale is made anew when it is replayed.</p>
       <div class="buttons"><button type="button" @click=${() => replayMany({}, "Replay all dead letters", total(), tell).then(then)}>Replay all dead letters …</button></div>

@@ -8,7 +8,7 @@ const dialog = document.getElementById("dialog");
 /**
  * Ask who does something, and why; null if they think better of it.
  * `inputs` is what else is asked, as a template of labels; `act` is given what was said to it, as form data.
- * `more` promises a sentence that helps to decide. `act` does it: while it runs the dialog stays, and what it throws is shown there.
+ * `more` promises words or a template that help to decide. `act` does it: while it runs the dialog stays, and what it throws is shown there.
  */
 export function confirmed({ title, text, button, act, danger = false, inputs = nothing, more = null }) {
   const opener = document.activeElement;
@@ -42,7 +42,7 @@ export function confirmed({ title, text, button, act, danger = false, inputs = n
       <form @submit=${submit}>
         <h2 id="dialog-title">${title}</h2>
         ${text ? html`<p>${text}</p>` : nothing}
-        <p role="status" id="more">${found ?? nothing}</p>
+        <div role="status" id="more">${found ?? (more === null ? nothing : html`<p class="muted">Trying the mapping …</p>`)}</div>
         ${inputs}
         <label>Your name <input name="by" required maxlength="200" autocomplete="name" value=${name()} ?readonly=${signedIn()}></label>
         <label>Why <textarea name="why" required maxlength="1000" rows="3"></textarea></label>
@@ -57,12 +57,12 @@ export function confirmed({ title, text, button, act, danger = false, inputs = n
       event.preventDefault();
       close(null);
     };
-    more?.catch((error) => error.message).then((words) => {
+    more?.catch((error) => html`<p>${error.message}</p>`).then((words) => {
       found = words;
       if (open) draw();
     });
     draw();
     dialog.showModal();
-    dialog.querySelector(inputs !== nothing ? "input" : name() ? "textarea" : "input").focus();
+    dialog.querySelector(inputs !== nothing ? "label input" : name() ? "textarea" : "input").focus();
   });
 }

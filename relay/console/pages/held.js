@@ -4,8 +4,11 @@ import { html, nothing } from "./vendor/lit-html/lit-html.js";
 import { repeat } from "./vendor/lit-html/directives/repeat.js";
 import { confirmed } from "./dialog.js";
 import { nameOf } from "./letters.js";
+import { Listing } from "./listing.js";
 import { get, post } from "./relay.js";
-import { count, duration, plural } from "./words.js";
+import { duration, plural } from "./words.js";
+
+const SHOWN = 100;
 
 /** Send one all the same. */
 export async function releaseOne(order, tell) {
@@ -55,43 +58,47 @@ async function releaseAll(group, until, tell) {
   return true;
 }
 
-export function held({ tell, load }) {
-  let found = null;
+export function held({ tell, draw, load }) {
+  const list = new Listing("held", "held", () => ({ limit: SHOWN }));
   let rules = {};
 
   async function ask() {
-    const [now, status] = await Promise.all([get("held"), get("status")]);
-    [found, rules] = [now, status.storefronts];
+    [, { storefronts: rules }] = await Promise.all([list.ask(), get("status")]);
   }
 
-  const then = (done) => done && load();
+  function then(done) {
+    if (!done) return;
+    list.reset();
+    load();
+  }
 
   const groupItem = (group) => html`<li class="card">
     <h2>${group.storefront}</h2>
     <p>${plural(group.count, "order")} held, the longest for ${duration(group.oldest_age_s)}</p>
     ${rules[group.storefront]?.accept_when ? html`<p class="standing">sent when <code>${rules[group.storefront].accept_when}</code></p>` : nothing}
-    <div class="buttons"><button type="button" aria-label="Release everything held of ${group.storefront}" @click=${() => releaseAll(group, found.now, tell).then(then)}>Release all of these …</button></div>
+    <div class="buttons"><button type="button" aria-label="Release everything held of ${group.storefront}" @click=${() => releaseAll(group, list.answer.now, tell).then(then)}>Release all of these …</button></div>
   </li>`;
 
   const row = (order) => html`<tr>
     <th scope="row"><a href="#/orders/${order.id}">${nameOf(order)}</a></th>
-    <td>${order.storefront}</td><td>${duration(order.held_s)}</td><td>${order.why}</td>
+    <td>${order.storefront}</td><td>${duration(order.held_s)}</td><td class="words">${order.why}</td>
     <td><div class="buttons"><button type="button" aria-label="Release ${nameOf(order)}" @click=${() => releaseOne(order, tell).then(then)}>Release …</button>
       <button type="button" aria-label="Discard ${nameOf(order)}" @click=${() => discardHeld(order, tell).then(then)}>Discard …</button></div></td>
   </tr>`;
 
   function view() {
-    if (found === null) return html`<h1 tabindex="-1">Held orders</h1><p>Loading …</p>`;
-    const total = found.groups.reduce((sum, group) => sum + group.count, 0);
+    if (list.items === null) return html`<h1 tabindex="-1">Held orders</h1><p>Loading …</p>`;
+    const { groups } = list.answer;
+    const total = groups.reduce((sum, group) => sum + group.count, 0);
     return html`
       <h1 tabindex="-1">Held orders</h1>
       ${total === 0 ? html`<p>None. An order is held while its storefront's <code>accept_when</code> rule does not want it.</p>` : html`
-        <ul class="cards wide">${repeat(found.groups, (group) => group.storefront, groupItem)}</ul>
+        <ul class="cards wide">${repeat(groups, (group) => group.storefront, groupItem)}</ul>
         <div class="scroll" role="group" aria-label="Held orders" tabindex="0"><table>
           <thead><tr><th scope="col">Order</th><th scope="col">Storefront</th><th scope="col">Held for</th><th scope="col">Why</th><th scope="col">Act</th></tr></thead>
-          <tbody>${repeat(found.held, (order) => order.id, row)}</tbody>
+          <tbody>${repeat(list.items, (order) => order.id, row)}</tbody>
         </table></div>
-        ${total > found.held.length ? html`<p class="muted">Those held longest, ${count(found.held.length)} of ${count(total)}.</p>` : nothing}`}`;
+        ${list.foot("held orders", { draw, tell, load })}`}`;
   }
 
   return { every: 3000, ask, view };

@@ -1,7 +1,7 @@
 // Dead letters on their way again, or put aside: used where one is shown, and where many are.
 
 import { confirmed } from "./dialog.js";
-import { inShort, previewOf } from "./preview.js";
+import { previewOf, sampleOf, shown } from "./preview.js";
 import { get, post, withQuery } from "./relay.js";
 import { plural } from "./words.js";
 
@@ -18,7 +18,7 @@ export async function replayOne(letter, tell) {
   const done = await confirmed({
     title: `Replay ${nameOf(letter)}`,
     text: "Its sale is made anew from its newest webhook when its turn comes, behind live traffic.",
-    more: letter.event === undefined ? previewOf(letter.id).then(inShort) : null,
+    more: letter.event === undefined ? previewOf(letter.id).then(shown) : null,
     button: "Replay",
     act: (who) => post("dead-letters/replay", { ...who, ...idsOf([letter]) }),
   });
@@ -26,6 +26,20 @@ export async function replayOne(letter, tell) {
   const replayed = done.replayed.orders.length + done.replayed.events.length > 0;
   tell(replayed ? `${nameOf(letter)} waits again.` : `${nameOf(letter)} was left as it is.`);
   return replayed;
+}
+
+/** Send an order again whatever became of it; Jetti knows it by its externalId, and takes it for the same. */
+export async function resendOne(order, tell) {
+  const done = await confirmed({
+    title: `Resend ${nameOf(order)}`,
+    text: "Its newest state is sent again under the same externalId, behind live traffic. Its sale is made anew.",
+    more: previewOf(order.id).then(shown),
+    button: "Resend",
+    act: (who) => post(`orders/${order.id}/resend`, who),
+  });
+  if (done === null) return false;
+  tell(`${nameOf(order)} waits to be sent again.`);
+  return true;
 }
 
 export async function discardOne(letter, tell) {
@@ -47,6 +61,7 @@ export async function replayMany(selection, title, number, tell) {
   const done = await confirmed({
     title,
     text: `${plural(number, "dead letter")}. They drip in behind live traffic; it goes on after a restart.`,
+    more: sampleOf(selection, number, nameOf),
     button: "Replay",
     act: (who) => post("dead-letters/replay", { ...who, ...chosen }),
   });

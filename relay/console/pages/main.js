@@ -4,6 +4,7 @@ import { html, nothing, render } from "./vendor/lit-html/lit-html.js";
 import * as relay from "./relay.js";
 import { audit } from "./audit.js";
 import { deadLetters } from "./dead.js";
+import { events } from "./events.js";
 import { held } from "./held.js";
 import { order } from "./order.js";
 import { orders } from "./orders.js";
@@ -12,6 +13,7 @@ import { overview } from "./overview.js";
 const PAGES = [
   ["", "Overview", overview],
   ["orders", "Orders", orders],
+  ["events", "Webhooks", events],
   ["dead-letters", "Dead letters", deadLetters],
   ["held", "Held", held],
   ["audit", "Audit", audit],
@@ -98,7 +100,7 @@ function drawHeader() {
         <li><a href="#/${name}" aria-current=${name === first ? "page" : nothing}>${title}</a></li>`)}
       </ul></nav>
       ${session.by === null ? nothing : html`
-        <div class="who"><span>${session.by}</span><button type="button" @click=${leave}>Sign out</button></div>`}`}
+        <div class="who"><span>${session.by}${session.token === null ? nothing : html`, token <strong>${session.token}</strong>`}</span><button type="button" @click=${leave}>Sign out</button></div>`}`}
   `, header);
 }
 
@@ -130,7 +132,7 @@ function signIn() {
       <h1 tabindex="-1">Sign in</h1>
       <label>Your name <input name="by" required maxlength="200" autocomplete="username" value=${relay.name()}></label>
       <label>Token <input name="token" type="password" required autocomplete="current-password"></label>
-      <p class="hint">The value of <code>private.token</code>. Your name signs what you do.</p>
+      <p class="hint">Your own of <code>private.tokens</code>, or the value of <code>private.token</code>. Your name signs what you do; the audit keeps the token's name, too.</p>
       <div role="alert" class="trouble">${wrong ?? nothing}</div>
       <div class="buttons"><button class="primary">Sign in</button></div>
     </form>`, main);

@@ -3,10 +3,10 @@
 import { html, nothing } from "./vendor/lit-html/lit-html.js";
 import { Content } from "./content.js";
 import { discardHeld, releaseOne } from "./held.js";
-import { discardOne, replayOne } from "./letters.js";
+import { discardOne, replayOne, resendOne } from "./letters.js";
 import { previewOf, shown } from "./preview.js";
 import { get } from "./relay.js";
-import { badge, duration, moment } from "./words.js";
+import { badge, moment, took } from "./words.js";
 
 export function order({ id, tell, draw, load }) {
   const path = `orders/${encodeURIComponent(id)}`;
@@ -54,8 +54,7 @@ export function order({ id, tell, draw, load }) {
     const excerpt = (content.plain && content.answers[line.number - 1]) || attempt.excerpt;
     return html`<li class="attempt">
       <p><span class="what">Attempt</span> ${moment(line.at)} ${badge(attempt.outcome)}
-        ${attempt.status === null ? nothing : html`<strong>${attempt.status}</strong>`} ${revision(line)}
-        <span class="muted">${duration(attempt.duration_s)}</span></p>
+        ${attempt.status === null ? nothing : html`<strong>${attempt.status}</strong>`} ${revision(line)}<span class="muted">, took ${took(attempt.duration_s)}</span></p>
       ${line.words ? html`<p class="standing">${line.words}</p>` : nothing}
       ${excerpt ? html`<details><summary>What was answered${content.plain ? nothing : html` <span class="muted">(masked)</span>`}</summary>
         <pre tabindex="0" aria-label="What was answered">${excerpt}</pre></details>` : nothing}
@@ -81,6 +80,16 @@ export function order({ id, tell, draw, load }) {
     if (await deed(found.order, tell)) load();
   };
 
+  const button = (words, deed, kind) => html`<button type="button" class=${kind} @click=${() => act(deed)}>${words} …</button>`;
+
+  const PRIMARY = { dead: ["Replay", replayOne], held: ["Release", releaseOne], sent: ["Resend", resendOne], discarded: ["Resend", resendOne] };
+  const DISCARD = { dead: discardOne, held: discardHeld };
+
+  function buttons({ state }) {
+    if (!(state in PRIMARY)) return nothing;
+    return html`<div class="buttons">${button(...PRIMARY[state], state in DISCARD ? "primary" : "")}${state in DISCARD ? button("Discard", DISCARD[state], "danger") : nothing}</div>`;
+  }
+
   function view() {
     if (found === null) return html`<h1 tabindex="-1">Order</h1><p>Loading …</p>`;
     const one = found.order;
@@ -93,12 +102,7 @@ export function order({ id, tell, draw, load }) {
         ${fact("Lane", one.lane)}${fact("Revision", `${one.revision}, delivered ${one.delivered_revision}`)}${fact("Attempts", one.attempts)}
         ${fact("Since", moment(one.since))}${one.cancelled_at ? fact("Cancelled", moment(one.cancelled_at)) : nothing}
       </dl>
-      ${one.state === "dead" ? html`<div class="buttons">
-        <button type="button" class="primary" @click=${() => act(replayOne)}>Replay …</button>
-        <button type="button" class="danger" @click=${() => act(discardOne)}>Discard …</button></div>` : nothing}
-      ${one.state === "held" ? html`<div class="buttons">
-        <button type="button" class="primary" @click=${() => act(releaseOne)}>Release …</button>
-        <button type="button" class="danger" @click=${() => act(discardHeld)}>Discard …</button></div>` : nothing}
+      ${buttons(one)}
       <h2>Timeline</h2>
       <ol class="timeline" id="timeline">${found.timeline.map((line) => ITEMS[line.kind](line))}</ol>
       <h2>As it is mapped now</h2>

@@ -11,18 +11,21 @@ const SHOWN_S = 300;
 const MEAN_S = 10;
 const LATEST = 10;
 const NEAR = 0.7;
+const OLD_S = 60;
+const TOO_OLD_S = 300;
 const COLUMNS = ["accepted", "delivered", "not_delivered"];
 
 export function overview({ tell, draw, load }) {
   let status = null;
   let pulse = null;
+  let storefronts = [];
   let plots = null;
   const backlog = [[], ...LANES.map(() => [])];
 
   async function ask() {
     const after = pulse === null ? "" : pulse.first + pulse.accepted.length - 1;
-    const [now, more] = await Promise.all([get("status"), get(withQuery("pulse", { after, limit: LATEST }))]);
-    [status, pulse] = [now, joined(pulse, more)];
+    const [now, more, doors] = await Promise.all([get("status"), get(withQuery("pulse", { after, limit: LATEST })), get("storefronts")]);
+    [status, pulse, storefronts] = [now, joined(pulse, more), doors.storefronts];
     backlog[0].push(new Date(status.now) / 1000);
     LANES.forEach((lane, i) => backlog[i + 1].push(waiting(lane)));
     if (backlog[0].length > SHOWN_S) backlog.forEach((column) => column.shift());
@@ -37,9 +40,17 @@ export function overview({ tell, draw, load }) {
   function drained() {
     const each = channels().map(([name, channel]) => [name, channel.drain_s]);
     const unknown = each.filter(([, seconds]) => seconds === null).map(([name]) => name);
-    if (unknown.length === each.length) return drain(null);
-    const known = drain(Math.max(...each.filter(([, seconds]) => seconds !== null).map(([, seconds]) => seconds)));
-    return unknown.length ? html`${known}<small>but for ${unknown.join(", ")}</small>` : known;
+    const known = Math.max(0, ...each.map(([, seconds]) => seconds ?? 0));
+    if (unknown.length === 0) return drain(known);
+    const standing = unknown.map((name) => `${name} (${status.channels[name].state === "sending" ? "nothing gets through" : status.channels[name].state})`).join(", ");
+    return known === 0 ? html`unknown<small>because of ${standing}</small>` : html`${drain(known)}<small>but for ${standing}</small>`;
+  }
+
+  /** The key figure: how long the most urgent order has been due, and in which channel. */
+  function lead() {
+    const [name, seconds] = channels().map(([name, channel]) => [name, channel.oldest_due_age_s.new]).reduce((one, other) => (other[1] > one[1] ? other : one), ["", 0]);
+    const kind = seconds > TOO_OLD_S ? "bad" : seconds > OLD_S ? "warn" : "good";
+    return html`<div class="lead ${kind}"><dt>Oldest new order due</dt><dd><span id="oldest">${duration(seconds)}</span><small>${seconds ? `waits for channel ${name}` : "none waits"}</small></dd></div>`;
   }
 
   function drawn() {
@@ -136,14 +147,13 @@ export function overview({ tell, draw, load }) {
     return words.map((one) => html`<p class="standing">${one}</p>`);
   }
 
-  const storefrontRow = ([name, storefront]) => {
-    const door = pulse.storefronts[name] ?? {};
-    return html`<tr>
-      <th scope="row">${name}</th><td>${storefront.kind}</td><td>${storefront.channel}</td>
-      <td>${ago(door.last_event_at)}</td><td class="number">${count(door.accepted ?? 0)}</td>
-      <td class="number">${count(door.refused ?? 0)}${storefront.refused.map((words) => html` <span class="badge bad">refused: ${words}</span>`)}</td>
-    </tr>`;
-  };
+  const storefrontRow = (one) => html`<tr>
+    <th scope="row"><a href="#/events?storefront=${encodeURIComponent(one.name)}">${one.name}</a></th>
+    <td>${one.configured ? one.kind : html`<span class="muted">not configured</span>`}</td><td>${one.channel || "—"}</td>
+    <td>${one.last_event_at ? html`<span title=${one.last_event_at}>${ago(one.last_event_at)}</span>` : "never"}</td>
+    <td class="number">${count(one.accepted)}</td><td class="number">${count(one.held)}</td>
+    <td class="number">${count(one.refused_requests)}${one.refused.map((words) => html` <span class="badge bad">refused: ${words}</span>`)}</td>
+  </tr>`;
 
   function view() {
     if (status === null) return html`<h1 tabindex="-1">Overview</h1><p>Loading …</p>`;
@@ -157,12 +167,12 @@ export function overview({ tell, draw, load }) {
       ${status.limits.filter((limit) => limit.level >= NEAR).map((limit) => html`
         <p class="notice"><strong>${limit.limit}${limit.channel ? ` of ${limit.channel}` : ""}</strong>: ${limit.words}</p>`)}
       <dl class="figures" id="figures">
+        ${lead()}
         ${figure("Accepted", html`<span id="accepted-rate">${rate(mean(pulse.accepted))}</span>`)}
         ${figure("Delivered", html`<span id="delivered-rate">${rate(mean(pulse.delivered))}</span>`)}
         ${figure("Waiting", html`<span id="waiting">${count(total)}</span>`)}
-        ${figure("Oldest new order due", duration(oldest("new")))}
         ${figure("Oldest of all due", duration(oldestOfAll))}
-        ${figure("Drained in", drained())}
+        <div class="twice"><dt>Drained in</dt><dd>${drained()}</dd></div>
         ${figure("Dead letters", html`<a href="#/dead-letters">${count(status.dead_letters)}</a>`)}
         ${figure("Held", html`<a href="#/held">${count(status.held.reduce((sum, group) => sum + group.count, 0))}</a>`)}
       </dl>
@@ -189,13 +199,14 @@ export function overview({ tell, draw, load }) {
       <section aria-labelledby="storefronts-title">
         <h2 id="storefronts-title">Storefronts</h2>
         <div class="scroll" role="group" aria-label="Table of storefronts" tabindex="0"><table>
-          <thead><tr><th scope="col">Storefront</th><th scope="col">Kind</th><th scope="col">Channel</th><th scope="col">Last event</th><th scope="col" class="number">Accepted since start</th><th scope="col" class="number">Refused</th></tr></thead>
-          <tbody>${repeat(Object.entries(status.storefronts), ([name]) => name, storefrontRow)}</tbody>
+          <thead><tr><th scope="col">Storefront</th><th scope="col">Kind</th><th scope="col">Channel</th><th scope="col">Last event</th><th scope="col" class="number">Accepted ever</th><th scope="col" class="number">Held</th><th scope="col" class="number">Refused since start</th></tr></thead>
+          <tbody>${repeat(storefronts, (one) => one.name, storefrontRow)}</tbody>
         </table></div>
       </section>
       <section aria-labelledby="latest-title">
         <h2 id="latest-title">Latest webhooks</h2>
         ${latest(pulse.latest)}
+        <p><a href="#/events">All webhooks</a></p>
       </section>`;
   }
 
@@ -210,7 +221,7 @@ function joined(known, more) {
 }
 
 /** The latest webhooks as a table; each leads to its order. */
-export function latest(events) {
+function latest(events) {
   if (!events.length) return html`<p class="muted">None since the relay started.</p>`;
   return html`<div class="scroll" role="group" aria-label="Table of webhooks" tabindex="0"><table>
     <thead><tr><th scope="col">Order</th><th scope="col">Storefront</th><th scope="col">Topic</th><th scope="col">Became</th><th scope="col">At</th></tr></thead>

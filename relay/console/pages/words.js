@@ -23,6 +23,9 @@ export function duration(seconds) {
   return `${tenths.format(seconds / 86400)} days`;
 }
 
+/** How long a request took: `12 ms`, `1.4 s`. */
+export const took = (seconds) => (seconds < 1 ? `${whole.format(Math.ceil(seconds * 1000))} ms` : duration(seconds));
+
 /** When a backlog will be gone. */
 export function drain(seconds) {
   if (seconds === null) return "unknown";
