@@ -858,6 +858,8 @@ async def test_events_are_found_by_everything_that_is_given(morgue: Morgue, quer
     events = (await morgue.desk.get(f"/api/events?{query}")).json["events"]
 
     assert [event["event"] for event in events] == found
+    assert {event["order"] and event["order"]["id"] for event in events} <= {None, 1, 2, 3, 4}
+    assert [event["event"] for event in events if event["order"] is None] == [5] * (5 in found)
 
 
 async def test_an_event_is_shown_with_its_order_if_it_has_one(morgue: Morgue) -> None:

@@ -75,6 +75,23 @@ async def test_who_shows_the_token_is_signed_in_by_a_cookie_that_no_script_and_n
     assert answer.headers["Cache-Control"] == "no-store"
 
 
+async def test_a_session_says_whose_token_was_shown_and_its_cookie_is_as_well_kept(tmp_path: Path) -> None:
+    named = {"token": TOKEN, "tokens": {"ops": {"token": "a-token-of-the-operators-7f"}}}
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with (
+        relay_running(tmp_path, private=named) as (relay, _),
+        aiohttp.ClientSession(cookie_jar=jar) as session,
+    ):
+        browser = Browser(relay, session)
+        answer = await browser.send("POST", "/api/session", {"by": "grace", "token": "a-token-of-the-operators-7f"})
+        refused = await browser.send("POST", PAUSE, WHO)
+        look = await browser.get("/api/session")
+
+    assert (answer.json["by"], answer.json["token"], look.json["token"]) == ("grace", "ops", "ops")
+    assert {"HttpOnly", "SameSite=Strict", "Path=/api"} <= set(answer.headers["Set-Cookie"].split("; "))
+    assert (refused.status, refused.type) == (403, "no-csrf-token")
+
+
 async def test_behind_a_proxy_that_ends_tls_the_cookie_travels_by_tls_only(browser: Browser) -> None:
     answer = await browser.send("POST", "/api/session", {"by": "ada", "token": TOKEN}, **{"X-Forwarded-Proto": "https"})
 
