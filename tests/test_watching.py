@@ -231,7 +231,7 @@ async def shown(shell: str, folder: Path) -> str:
 async def test_bash_completes_commands_and_what_the_relay_knows(desk: Desk) -> None:
     at = ("--url", desk.relay.private_url)
 
-    assert await completed(desk.folder, "re") == ["resume", "replays"]
+    assert await completed(desk.folder, "re") == ["resend", "resume", "replays"]
     assert await completed(desk.folder, "pause", *at, "") == ["main"]
     assert await completed(desk.folder, "pause", *at, "x") == []
     assert await completed(desk.folder, "dead", "list", *at, "--storefront", "") == ["shop", "till"]
