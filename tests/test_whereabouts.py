@@ -7,7 +7,7 @@ import pytest
 
 from relay.core import instant
 from relay.core.breaker import Breaker, Circuit
-from relay.core.condition import Condition, Pause
+from relay.core.condition import Condition, Pause, RateForNow
 from relay.core.delivery import Lane, State
 from relay.core.order import Lease, Order, cancelling, fetching
 from relay.core.outcome import Cause, Trouble
@@ -30,6 +30,7 @@ HALTED = replace(OPEN, condition=Condition(breaker=Breaker(Circuit.HALTED, EARLI
 CUT_OFF = replace(OPEN, condition=Condition(breaker=Breaker(Circuit.OPEN, EARLIER, TIMEOUT)))
 RESTING = replace(OPEN, condition=Condition(tempo=Tempo(0.5, NOW, LATER, Cause("http_429", "too fast", 429))), rate=5.0)
 FAILING = replace(OPEN, trouble=Trouble("failed", DOWN, EARLIER, 3))
+SLOWED = Road(Condition(rate_for_now=RateForNow(2.0, "Ann", "stocktaking", EARLIER, LATER)), 2.0, then=10.0)
 THROTTLED = replace(OPEN, trouble=Trouble("throttled", Cause("http_429", "too fast", 429), EARLIER, 3))
 
 
@@ -64,6 +65,17 @@ def told(road: Road | None = OPEN, ahead: int | None = None, **order: Any) -> Wh
             ("Waits to be sent behind 30 orders, about 18 s at 5/s; channel main rests until 19:22:18 UTC: "
             "http_429: too fast."),
             18,
+        ),
+        (SLOWED, 20, {}, "Waits to be sent behind 20 orders, about 10 s at 2/s.", 10),
+        (
+            SLOWED, 104, {},
+            "Waits to be sent behind 104 orders, about 20 s at 2/s until 19:22:18 UTC, then at 10/s.", 20,
+        ),
+        (
+            replace(SLOWED, condition=replace(SLOWED.condition, tempo=RESTING.condition.tempo)), 30, {},
+            ("Waits to be sent behind 30 orders, about 15 s at 2/s until 19:22:18 UTC, then at 10/s; channel main "
+            "rests until 19:22:18 UTC: http_429: too fast."),
+            15,
         ),
         (
             PAUSED, 30, {},

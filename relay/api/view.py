@@ -39,7 +39,7 @@ class ChannelView:
 
     def road(self, order_id: int) -> Road:
         """The channel as one of its orders meets it."""
-        return Road(self.condition, self.rate, self.trouble, self.flights.get(order_id))
+        return Road(self.condition, self.rate, self.trouble, self.flights.get(order_id), self._then)
 
     @property
     def latest_order_id(self) -> int | None:
@@ -70,8 +70,12 @@ class ChannelView:
         if Road(self.condition, self.rate, self.trouble).stands:
             return None
         for_s = None if self.rate_for_s is None else max(0.0, self.rate_for_s - self.resting_s)
-        then = self.condition.tempo.share * self.configured_rate
-        return round(self.resting_s + drained_s(orders, self.rate, for_s=for_s, then=then), 1)
+        return round(self.resting_s + drained_s(orders, self.rate, for_s=for_s, then=self._then), 1)
+
+    @property
+    def _then(self) -> float:
+        """Requests per second once its rate for now is over."""
+        return self.condition.tempo.share * self.configured_rate
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from relay.core.delivery import Lane, State
 from relay.core.instant import Instant
 from relay.core.order import Lease, Order, is_cancelling, is_fetching
 from relay.core.outcome import Cause, Trouble
+from relay.core.pace import drained_s
 
 COUNTED_MAX = 100_000
 """So many deliveries that leave before an order are counted; of more it is only said that they are more."""
@@ -30,6 +31,8 @@ class Road:
     """What the latest attempts came to, if none of them got through."""
     in_flight_since: Instant | None = None
     """When the order's request began, if one is out."""
+    then: float | None = None
+    """Requests per second once its rate for now is over; ``None`` where none ends by itself."""
 
     @property
     def stands(self) -> bool:
@@ -39,7 +42,19 @@ class Road:
 
     def expected_s(self, orders: int, now: Instant) -> float | None:
         """In how many seconds so many have left if nothing more arrives; ``None`` while nothing gets through."""
-        return None if self.stands else self.condition.tempo.resting_s(now) + orders / self.rate
+        if self.stands:
+            return None
+        rests_s, changes_at = self.condition.tempo.resting_s(now), self.changes_at
+        if changes_at is None or self.then is None:
+            return rests_s + drained_s(orders, self.rate)
+        for_s = max(0.0, instant.seconds_between(now, changes_at) - rests_s)
+        return rests_s + drained_s(orders, self.rate, for_s=for_s, then=self.then)
+
+    @property
+    def changes_at(self) -> Instant | None:
+        """When its rate for now is over; ``None`` without one, or until it is taken back."""
+        said = self.condition.rate_for_now
+        return None if said is None else said.until
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +153,7 @@ def _waiting(order: Order, road: Road | None, ahead: int | None, now: Instant) -
     if road is not None and expected_s is not None:
         how = "more than" if more else "at least" if at_least else "about"
         said += f", {how} {instant.lasting(max(1.0, expected_s))}" if expected_s else ","
-        said += f" at {road.rate:.3g}/s"
+        said += f" at {_rate(road, expected_s, now)}"
         said += ", as new orders go first" if counted and order.lane is not Lane.NEW else ""
     said = _with_last(_sentence(said, _kept_by(order.channel, road, now), ";"), order)
     return Whereabouts("waiting", said, order.since, counted, expected_s, at_least)
@@ -167,6 +182,14 @@ def _done(channel: str) -> str:
 def _behind(ahead: int, *, more: bool) -> str:
     orders = "1 order" if ahead == 1 else f"{ahead:,} orders"
     return f" behind {'more than ' if more else ''}{orders}" if ahead else " next"
+
+
+def _rate(road: Road, for_s: float, now: Instant) -> str:
+    """``10/s``; with the one that follows, where that is reached within so many seconds."""
+    rate, ends_at = f"{road.rate:.3g}/s", road.changes_at
+    if ends_at is None or road.then is None or instant.seconds_between(now, ends_at) >= for_s:
+        return rate
+    return f"{rate} until {instant.spoken(ends_at, now)}, then at {road.then:.3g}/s"
 
 
 def _kept_by(channel: str, road: Road | None, now: Instant) -> str:
@@ -203,10 +226,6 @@ def _words(cause: Cause | None) -> str:
         return "nobody knows why"
     says_it = cause.status is None or cause.code == f"http_{cause.status}"
     return f"{'' if says_it else f'{cause.status} '}{cause.code}: {cause.message}".rstrip(": ")
-
-
-def _message(order: Order) -> str:
-    return "" if order.cause is None else order.cause.message
 
 
 def _sentence(said: str, why: str, mark: str = ":") -> str:
