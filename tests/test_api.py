@@ -22,7 +22,8 @@ from relay.api.routes import ROUTES
 from relay.clock import SystemClock
 from relay.core import instant
 from relay.core.condition import Condition, RateForNow
-from relay.core.events import AttemptMade, CircuitMoved, EventFound, PersonActed, Unexpected, Warned
+from relay.core.delivery import State
+from relay.core.events import DOINGS, AttemptMade, CircuitMoved, EventFound, PersonActed, Unexpected, Warned
 from relay.core.order import Disposition
 from relay.core.pressure import REFUSALS
 from relay.core.sources import moment
@@ -463,6 +464,7 @@ def test_the_drain_estimate_counts_with_the_rate_for_now_until_it_is_over() -> N
     assert (view.drain_s(100), view.drain_s(220), view.allowed_rate) == (50.0, 70.0, 2.0)
     assert replace(view, resting_s=30.0).drain_s(100) == 30.0 + 30.0 + 4.0
     assert replace(view, rate_for_s=None).drain_s(220) == 110.0
+    assert (view.road(1).expected_s(100, NOW), view.road(1).expected_s(220, NOW)) == (50.0, 70.0)
 
 
 @pytest.mark.parametrize(
@@ -942,6 +944,23 @@ async def test_every_label_of_a_metric_is_documented_and_every_series_is_there_f
         series = re.findall(rf"^{name}(?:_count)?(?:{{(.*)}})? ", text, re.MULTILINE)
         assert series, f"{name} has no series at the start"
         assert {label for one in series for label in re.findall(r'(\w+)="', one)} == set(re.findall(r"`(\w+)`", labels))
+
+
+async def test_every_word_that_a_label_may_be_is_documented_with_its_metric(desk: Desk) -> None:
+    text = (await desk.get("/metrics")).body.decode()
+    rows = re.findall(r"^\| `(relay_\w+)` \| \w+ \| [^|]* \| (.*) \|$", METRICS.read_text(), re.MULTILINE)
+    elsewhere = {"relay_events_total", "relay_requests_refused_total"}  # dispositions and refusals have their tables
+    names = {"storefront", "channel", "lane", "le", "version"}
+
+    seen: dict[str, set[str]] = {}
+    for name, said in rows:
+        for labels in re.findall(rf"^{name}(?:_count)?{{(.*)}} ", text, re.MULTILINE):
+            words = {word for label, word in re.findall(r'(\w+)="([^"]*)"', labels) if label not in names}
+            seen.setdefault(name, set()).update(words)
+            documented = name in elsewhere or "is as below" in said or words <= set(re.findall(r"`(\w+)`", said))
+            assert documented, (name, words)
+    assert seen["relay_deeds_total"] == set(DOINGS)
+    assert seen["relay_orders"] == set(State)
 
 
 async def test_counters_start_at_zero(desk: Desk) -> None:

@@ -22,6 +22,7 @@ from relay.core.backlog import Waiting
 from relay.core.breaker import Breaker, Circuit
 from relay.core.condition import Condition, Pause
 from relay.core.delivery import Delivery, Lane, State
+from relay.core.events import Doing
 from relay.core.instant import Instant
 from relay.core.order import NOTHING_THERE, Disposition, Finding, Order
 from relay.core.outcome import Cause, Obtained, Outcome, Refused
@@ -1369,7 +1370,7 @@ async def test_a_channels_condition_is_kept_with_who_changed_it(store: Store) ->
 # -- reviving and discarding -----------------------------------------------------------------------------------------
 
 
-def deed(what: str = "discard", *, now: Instant = NOW) -> Deed:
+def deed(what: Doing = "discard", *, now: Instant = NOW) -> Deed:
     return Deed(now, "anna", what, "order 1", "a test order")
 
 

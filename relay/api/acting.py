@@ -13,7 +13,7 @@ from relay.api.view import View
 from relay.clock import Clock
 from relay.core import instant
 from relay.core.delivery import Lane, State
-from relay.core.events import Observer, PersonActed
+from relay.core.events import Doing, Observer, PersonActed
 from relay.core.order import Order, is_cancelling
 from relay.core.problem import Problem
 from relay.core.whereabouts import Whereabouts
@@ -268,7 +268,7 @@ class Acting:
 
     # -- the record ------------------------------------------------------------------------------------------------
 
-    def _deed(self, request: web.Request, wanted: asked.Asked, what: str, about: str) -> Deed:
+    def _deed(self, request: web.Request, wanted: asked.Asked, what: Doing, about: str) -> Deed:
         return Deed(self._clock.now(), wanted.by, what, about, wanted.why, token_of(request))
 
     def _tell(self, deed: Deed) -> None:

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from relay.core.breaker import Circuit
 from relay.core.delivery import Lane, State
@@ -171,13 +172,17 @@ class ProbeFailed:
     """Seconds until the next probe."""
 
 
+Doing = Literal["pause", "resume", "rate", "replay", "resend", "discard", "release", "reveal"]
+"""What persons do that is on record."""
+DOINGS: tuple[Doing, ...] = get_args(Doing)
+
+
 @dataclass(frozen=True, slots=True)
 class PersonActed:
-    """Someone paused or resumed a channel, replayed or discarded dead letters, released or discarded held orders. It is
-    on record."""
+    """Someone did something that is on record."""
 
     by: str
-    what: str
+    what: Doing
     about: str
     why: str
 

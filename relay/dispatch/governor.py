@@ -16,6 +16,7 @@ from relay.core.delivery import ChannelNow, Lane
 from relay.core.events import (
     ChannelThrottled,
     CircuitMoved,
+    Doing,
     Observer,
     PersonActed,
     ProbeFailed,
@@ -348,7 +349,7 @@ class Governor:
             raise
 
     async def _record(
-        self, condition: Condition, what: str, by: str, why: str, token: str | None, more: str = ""
+        self, condition: Condition, what: Doing, by: str, why: str, token: str | None, more: str = ""
     ) -> None:
         about = f"channel {self._channel.name}{more}"
         await self._store.keep(self._channel.name, condition, Deed(self._clock.now(), by, what, about, why, token))

@@ -27,6 +27,7 @@ from relay.core import instant
 from relay.core.breaker import Circuit
 from relay.core.delivery import Lane, State
 from relay.core.events import (
+    DOINGS,
     AttemptMade,
     ChannelThrottled,
     CircuitMoved,
@@ -68,7 +69,6 @@ _WAIT_S = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400)
 _KINDS = ("events", "bodies", "attempts", "orders", "sales")
 _LIMITS = ("queue", "disk", "backlog")
 _TO_SEND = (State.WAITING, State.SLEEPING)
-_DEEDS = ("pause", "resume", "rate", "replay", "discard", "release", "reveal")
 _WITHOUT_REQUEST = frozenset({"unchanged", "cannot_map", "held", "ignored"})
 _ATTEMPTED = (*sorted(set(OUTCOMES) - _WITHOUT_REQUEST), "handed_back")
 _FOUND = (Disposition.UNCHANGED, Disposition.HELD, Disposition.IGNORED, Disposition.QUARANTINED)
@@ -507,7 +507,7 @@ class Metrics:
         for status, kind in REFUSED_UNKNOWN:
             self._refused.labels(UNKNOWN, status, kind)
         self._refusal_s.labels(UNKNOWN)
-        for what in _DEEDS:
+        for what in DOINGS:
             self._deeds.labels(what)
         for result in ("revived", "left"):
             self._replayed.labels(result)

@@ -12,6 +12,7 @@ from typing import Protocol
 from relay.core.backlog import Waiting
 from relay.core.condition import Condition
 from relay.core.delivery import TRANSITIONS, Delivery, HeadStarts, Lane, State
+from relay.core.events import Doing
 from relay.core.instant import Instant
 from relay.core.order import Arrival, Disposition, Finding, Order
 from relay.core.sale import Reason
@@ -157,10 +158,10 @@ class Deed:
 
     at: Instant
     by: str
-    what: str
-    """``pause``, ``resume``, ``replay``, ``discard``, ``release`` or ``reveal``."""
+    what: Doing
     about: str
-    """A channel, an order, an event, or what was selected: ``channel main``, ``order:17``, ``code http_422`` …"""
+    """A channel, an order, an event, or what was selected: ``channel main``, ``order:17``, ``code http_422`` … With
+    the rate that was set, of a channel: ``channel main: 2.5/s for now``."""
     why: str
     token: str | None = None
     """The name of the API token that was used; ``None`` where none was, and for what was done before these were
