@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from relay.core.masking import MASK, masked
+from relay.core.masking import MASK, masked, masked_words
 from tests.fixtures import sample
 
 SAMPLES = ("shopify-order.json", "woocommerce-order.json", "bigcommerce-order.json", "squarespace-order.json",
@@ -56,6 +56,10 @@ def test_the_shape_stays_and_so_do_ids_quantities_and_money(file: str) -> None:
         ({"status": "please call Ada Buyer after eight, she is at her mother's, ring twice and wait"},
          {"status": MASK}),
         ({"status": "ada@private.example"}, {"status": MASK}),
+        ({"price": "12.50", "quantity": 2, "tax": 0.07}, {"price": "12.50", "quantity": 2, "tax": 0.07}),
+        ({"value": "Ada Buyer"}, {"value": MASK}),
+        ({"fields": [{"label": "Phone", "value": "4915112345678"}]}, {"fields": [{"label": MASK, "value": MASK}]}),
+        ({"form_fields": [{"name": "Born", "value": "1815"}]}, {"form_fields": [{"name": MASK, "value": MASK}]}),
         ("Ada", MASK),
         (["Ada"], [MASK]),
     ],
@@ -70,3 +74,20 @@ def test_what_is_nested_too_deep_to_be_an_order_is_masked_whole() -> None:
         content = {"a": content}
 
     assert "1" not in json.dumps(masked(content))
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("expected a number, found 'Ada'", f"expected a number, found {MASK}"),
+        ('cannot take {"customer": {"firstName": "Ada"', f"cannot take {MASK}"),
+        ('422 api.sale.invalid: {"a": {}} is none. Retry 2', f"422 api.sale.invalid: {MASK} is none. Retry 2"),
+        ("no customer has ada@buyer.example; try again", f"no customer has {MASK}; try again"),
+        ("the storefront's API answered 422; it says: Ada is unknown",
+         f"the storefront's API answered 422; it says: {MASK}"),
+        ("expected the order's id; the customer's too", "expected the order's id; the customer's too"),
+        ("Waits behind 3 orders, about 1 s at 10/s.", "Waits behind 3 orders, about 1 s at 10/s."),
+    ],
+)  # fmt: skip
+def test_a_sentence_is_shown_without_what_it_quotes(said: str, shown: str) -> None:
+    assert masked_words(said) == shown

@@ -1,21 +1,27 @@
 """Who may ask, and how a refusal is answered."""
 
+import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from urllib.parse import urlsplit
 
+import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from relay.api import asked
 from relay.api.sessions import Sessions, shown_by
 from relay.core.events import Observer, Unexpected
+from relay.core.masking import masked_sentences, masked_words
 from relay.core.problem import CONTENT_TYPE, Problem
 from relay.store import StoreError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+_OFF_LOOP_BYTES = 100_000
+"""A larger answer is gone through in a thread: it would hold up webhooks."""
 
 
 def admission(sessions: Sessions, host: str) -> Middleware:
@@ -38,9 +44,32 @@ def admission(sessions: Sessions, host: str) -> Middleware:
         signing_in = (request.method, request.path) == ("POST", "/api/session")
         if sessions.needed and not signing_in:
             shown_by(request, _shown(request, sessions) or _admit_session(request, sessions))
-        return await handler(request)
+        return await _quoting_nothing(request, handler) if _is_for_eyes(request) else await handler(request)
 
     return admit
+
+
+def _is_for_eyes(request: web.Request) -> bool:
+    """Whether whoever asks is to see no personal data, unless by a reveal."""
+    masked = asked.IN_SESSION in request or asked.is_masked(request)
+    return masked and not (request.method == "POST" and request.path.endswith("/reveal"))
+
+
+async def _quoting_nothing(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The answer, whose sentences may quote what Jetti or a storefront said of an order, or what is wrong with one."""
+    try:
+        answer = await handler(request)
+    except Problem as problem:
+        raise replace(problem, detail=masked_words(problem.detail)) from None
+    body = answer.body if isinstance(answer, web.Response) and answer.content_type == "application/json" else None
+    if isinstance(answer, web.Response) and isinstance(body, bytes):
+        large = len(body) > _OFF_LOOP_BYTES
+        answer.body = await asyncio.to_thread(_masked, body) if large else _masked(body)
+    return answer
+
+
+def _masked(body: bytes) -> bytes:
+    return msgspec.json.encode(masked_sentences(msgspec.json.decode(body)))
 
 
 def _admit_session(request: web.Request, sessions: Sessions) -> str | None:

@@ -15,13 +15,9 @@ _PLAIN = frozenset({
     "id", "externalid", "orderid", "ordernumber", "number", "reference", "revision", "version", "status", "state",
     "financialstatus", "fulfillmentstatus", "paymentstatus", "orderstatus", "cancelreason", "topic", "event", "object",
     "type", "kind", "test", "confirmed", "currency", "currencycode", "presentmentcurrency", "createdvia",
-    # money
-    "price", "amount", "total", "subtotal", "subtotalprice", "totalprice", "totaltax", "totaldiscounts",
-    "totaldiscount", "totalshipping", "shippingtotal", "discounttotal", "carttax", "tax", "rate", "taxable",
-    "taxesincluded", "discount", "value", "cost",
     # goods
-    "sku", "variant", "variantid", "productid", "lineitemid", "quantity", "fulfillablequantity", "grams", "weight",
-    "giftcard", "requiresshipping", "varianttitle", "vendor", "fulfillmentservice", "fulfill", "warehouseid",
+    "taxable", "taxesincluded", "sku", "variant", "variantid", "productid", "lineitemid", "giftcard",
+    "requiresshipping", "varianttitle", "vendor", "fulfillmentservice", "fulfill", "warehouseid",
     "dropship", "dropshipproviderid", "findorcreatechannelvariant",
     # moments
     "createdat", "updatedat", "processedat", "cancelledat", "closedat", "modifiedat", "datecreated", "datemodified",
@@ -30,10 +26,28 @@ _PLAIN = frozenset({
     "countrycode", "country",
 })  # fmt: skip
 """Names of members in lower case, with nothing but letters and digits."""
+_FIGURES = frozenset({
+    "price", "amount", "total", "subtotal", "subtotalprice", "totalprice", "totaltax", "totaldiscounts",
+    "totaldiscount", "totalshipping", "shippingtotal", "discounttotal", "carttax", "tax", "rate", "discount", "value",
+    "cost", "quantity", "fulfillablequantity", "grams", "weight",
+})  # fmt: skip
+"""The same of members that hold a figure; any other text below them is whoever's."""
+_FIGURE = re.compile(r"-?[0-9]{1,7}([.,][0-9]{1,10})?%?")
+"""Shorter than a telephone number."""
 _COARSE = re.compile(r"[\w .,:+#/-]{0,64}")
 """A plain value looks like an id, a moment, a figure or a word; a longer text may be somebody's letter."""
-_PERSONAL_PATHS = frozenset({"noteattributes", "properties", "metadata", "metafields", "customfields", "attributes"})
+_PERSONAL_PATHS = frozenset({
+    "noteattributes", "properties", "metadata", "metafields", "customfields", "attributes", "formfields",
+    "formsubmission", "customizations",
+})  # fmt: skip
 """Below these a shop keeps what it likes, as name and value."""
+_QUOTED = re.compile(r"""(?<!\w)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?!\w)""")
+"""A value as messages show it (``repr``); the apostrophe in "the order's id" begins none."""
+_OBJECT = re.compile(r"\{(?:.*\}|.*)", re.DOTALL)
+"""JSON in a message, whole or cut off."""
+_SAYS = re.compile(r"(?<=it says: ).*", re.DOTALL)
+"""What a storefront's API answered, in :mod:`relay.core.fetched`'s words."""
+_EMAIL = re.compile(r"[^\s@<>'\"(),;:]+@[^\s@<>'\"(),;:]+")
 
 
 def masked(content: object) -> object:
@@ -49,6 +63,29 @@ def masked_text(text: str | bytes) -> object:
         return MASK
 
 
+def without_quoted(message: str) -> str:
+    """A message without the values that it shows."""
+    return _QUOTED.sub(MASK, message)
+
+
+def masked_words(message: str) -> str:
+    """A sentence of whomever without what it quotes of an order, as far as that can be told from the rest of it: JSON,
+    values in quotation marks, e-mail addresses."""
+    return _EMAIL.sub(MASK, without_quoted(_OBJECT.sub(MASK, _SAYS.sub(MASK, message))))
+
+
+_SENTENCES = frozenset({"message", "detail", "words", "why"})
+"""Names of members that hold sentences, which may quote."""
+
+
+def masked_sentences(content: object) -> object:
+    """An answer of the relay's own whose sentences quote nothing any more."""
+    if isinstance(content, dict):
+        return {name: masked_words(inner) if name in _SENTENCES and isinstance(inner, str) else masked_sentences(inner)
+                for name, inner in content.items()}  # fmt: skip
+    return [masked_sentences(inner) for inner in content] if isinstance(content, list) else content
+
+
 def _masked(content: object, name: str, depth: int, *, free: bool) -> object:
     if content is None or isinstance(content, bool):
         return content
@@ -59,7 +96,9 @@ def _masked(content: object, name: str, depth: int, *, free: bool) -> object:
                 for key, value in content.items()}  # fmt: skip
     if isinstance(content, list):
         return [_masked(value, name, depth + 1, free=free) for value in content]
-    return content if not free and _bare(name) in _PLAIN and _COARSE.fullmatch(str(content)) else MASK
+    bare = _bare(name)
+    plain = _COARSE if bare in _PLAIN else _FIGURE if bare in _FIGURES else None
+    return MASK if free or plain is None or not plain.fullmatch(str(content)) else content
 
 
 def _bare(name: str) -> str:

@@ -7,6 +7,7 @@ is safe because a sale is matched on its externalId. What a throttled or unautho
 429 and 401/403 are assumed.
 """
 
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -240,6 +241,7 @@ class _Problem(msgspec.Struct):
 
 
 _problem = msgspec.json.Decoder(_Problem)
+_CODE = re.compile(r"api\.[\w.:-]{1,100}", re.ASCII)
 
 
 def judge(answer: Answer, *, now: Instant, permanent_codes: frozenset[str] = frozenset()) -> Outcome:
@@ -267,9 +269,9 @@ def _read_problem(answer: Answer) -> tuple[str, str]:
         problem = _Problem()
     title = _text(problem.title)
     code = title or _text(problem.type).rpartition("#")[2]
-    if not code.startswith("api."):
+    if not _CODE.fullmatch(code):  # a sentence in its place may quote the order
         code = f"http_{answer.status}"
-    return code[:200], (_text(problem.detail) or title or f"Jetti answered {answer.status}")[:EXCERPT_MAX]
+    return code, (_text(problem.detail) or title or f"Jetti answered {answer.status}")[:EXCERPT_MAX]
 
 
 def _text(member: object) -> str:

@@ -57,7 +57,7 @@ from relay.core.events import (
     Unexpected,
     Warned,
 )
-from relay.core.masking import MASK
+from relay.core.masking import without_quoted
 from relay.core.order import Disposition
 from relay.core.outcome import Cause
 from relay.core.sale import Reason, bounded
@@ -75,8 +75,6 @@ _CLOSING_S = 1.0
 _REASONS_MAX = 10
 _ERRORS_MAX = 8
 """Exceptions behind an exception that are told of."""
-_QUOTED = re.compile(r"""(?<!\w)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?!\w)""")
-"""A value as messages show it (``repr``); the apostrophe in "the order's id" begins none."""
 _CODE = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 _WELL = frozenset({"sent", "fetched", "cancelled", "not_yet", "handed_back"})
 """Outcomes that are nobody's fault."""
@@ -283,7 +281,7 @@ class Logs:
                 self._line(
                     _refused_level(happening), happening,
                     "refused", storefront=happening.storefront, status=happening.status, type=happening.type,
-                    path=happening.path, detail=_masked(happening.detail), duration_ms=_ms(happening.duration_s),
+                    path=happening.path, detail=without_quoted(happening.detail), duration_ms=_ms(happening.duration_s),
                     reasons=_words(happening.reasons),
                 )  # fmt: skip
             case _:
@@ -391,12 +389,9 @@ def _code(said: str) -> str:
 
 
 def _words(reasons: tuple[Reason, ...]) -> list[str]:
-    return [f"{reason.pointer or 'body'}: {_masked(reason.message)}" for reason in bounded(reasons, _REASONS_MAX)]
-
-
-def _masked(message: str) -> str:
-    """A message without the values that it shows."""
-    return _QUOTED.sub(MASK, message)
+    return [
+        f"{reason.pointer or 'body'}: {without_quoted(reason.message)}" for reason in bounded(reasons, _REASONS_MAX)
+    ]
 
 
 def _without(kinds: frozenset[str]) -> structlog.typing.Processor:
