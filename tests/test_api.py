@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 
 from relay import ingest, listener
-from relay.api import ChannelView, acting, asked, gate, looking, previewing, refusals, sessions, watching
+from relay.api import ChannelView, acting, asked, gate, looking, previewing, refusals, sessions, shown, watching
 from relay.api.routes import ROUTES
 from relay.clock import SystemClock
 from relay.core import instant
@@ -147,6 +147,46 @@ async def test_an_order_is_found_by_reference_with_or_without_its_sign_and_by_ex
     found = [(await desk.get(f"/api/orders?reference={asked}")).json["orders"] for asked in ("%231001", "1001", "77")]
 
     assert [[order["external_id"] for order in orders] for orders in found] == [["77"]] * 3
+
+
+async def test_a_page_of_orders_that_wait_counts_no_more_deliveries_than_one_order_may(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "COUNTED_MAX", 3)
+    await desk.post("/api/channels/main/pause", by="ada", why="to have them wait")
+    for number in range(1, 7):
+        await desk.shop.send(shopify_order(number))
+
+    orders = (await desk.get("/api/orders?state=waiting")).json["orders"]
+
+    assert [" behind " in order["why"] for order in orders] == [True, False, False, False, False, False]
+    assert all(order["why"].startswith("Waits to be sent") for order in orders)
+
+
+async def test_webhooks_have_their_turns_while_a_long_list_is_made(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    await desk.post("/api/channels/main/pause", by="ada", why="to have them wait")
+    for number in range(1, 81):
+        await desk.shop.send(shopify_order(number))
+    turns, made = 0, list[int]()
+    show = shown.order
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await SystemClock().sleep(0)
+
+    def counted(*asked: Any) -> Any:
+        made.append(turns)
+        return show(*asked)
+
+    monkeypatch.setattr(shown, "order", counted)
+    other = asyncio.create_task(others())
+    answer = await desk.get("/api/orders?limit=1000")
+    other.cancel()
+
+    assert len(answer.json["orders"]) == len(made) == 80
+    assert max(made.count(turn) for turn in made) <= 25
 
 
 async def test_a_timeline_has_every_event_and_every_attempt_of_an_order(tmp_path: Path) -> None:

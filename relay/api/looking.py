@@ -1,6 +1,9 @@
 """What may be looked at. Nothing here changes anything."""
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import TypeVar
 
 import msgspec
 from aiohttp import web
@@ -20,8 +23,16 @@ from relay.store import Event, LostEvent, Store, Timeline, dead_place
 
 _COUNTED_FOR = 20
 """Of so many orders on a page it is counted how many leave before each."""
+_AT_ONCE = 25
+"""Of a long list, so many are shown before webhooks have their turn: about a millisecond."""
+_SHORT = 100
+"""A list of no more is short."""
 _DEEDS_MAX = 1000
 """Of what persons did about one order, the newest are shown."""
+
+
+_Known = TypeVar("_Known")
+_Shown = TypeVar("_Shown")
 
 
 class Looking:
@@ -31,6 +42,7 @@ class Looking:
         self._view = view
         self._store = store
         self._clock = clock
+        self._long_list = asyncio.Lock()
 
     # -- the relay itself ------------------------------------------------------------------------------------------
 
@@ -96,20 +108,26 @@ class Looking:
 
     async def orders(self, request: web.Request) -> web.Response:
         """Orders that are looked for."""
-        wanted, channels = asked.query(request, asked.FindOrders), self._view.channels()
+        wanted = asked.query(request, asked.FindOrders)
+        async with self._in_turn(wanted.limit):
+            return await self._orders(wanted)
+
+    async def _orders(self, wanted: asked.FindOrders) -> web.Response:
+        channels = self._view.channels()
         search, place = wanted.search, wanted.place
         found = await self._store.search(search, limit=wanted.limit, after=None if place is None else place[:2])
         # What is exactly what was typed is before all others.
         meant = [order for order in found.orders if wanted.is_meant(order)]
         more = found.next is not None and (not wanted.is_exact or found.next[0])
-        now, counted = self._clock.now(), len(meant) <= _COUNTED_FOR
-        wheres = [
-            await self._whereabouts(order, channels) if counted else shown.whereabouts_of(order, channels, now)
-            for order in meant
-        ]
+        aheads = await self._aheads(meant) if len(meant) <= _COUNTED_FOR else {}
+        now = self._clock.now()
+
+        def one(order: Order) -> models.Order:
+            return shown.order(order, channels, shown.whereabouts_of(order, channels, now, aheads.get(order.id)))
+
         return json(
             models.Orders(
-                orders=[shown.order(order, channels, where) for order, where in zip(meant, wheres, strict=True)],
+                orders=await self._one_by_one(meant, one),
                 next=cursors.encoded(found.next[1], flag=found.next[0]) if found.next is not None and more else None,
             )
         )
@@ -133,12 +151,36 @@ class Looking:
             found = msgspec.structs.replace(found, body=shown.content_of(body), sale=shown.content_of(sale))
         return json(found)
 
+    async def _aheads(self, orders: Sequence[Order]) -> dict[int, int]:
+        """How many leave before each, by id; once as many are counted as for one order, the others are not counted."""
+        aheads: dict[int, int] = {}
+        for order in orders:
+            if sum(aheads.values()) > COUNTED_MAX:
+                break
+            if (ahead := await self._ahead(order)) is not None:
+                aheads[order.id] = ahead
+        return aheads
+
+    async def _ahead(self, order: Order) -> int | None:
+        if order.state is not State.WAITING or order.lease is not None:
+            return None
+        return await self._store.ahead_of(Waiting(order.urgency, order.id), order.channel, COUNTED_MAX + 1)
+
+    async def _one_by_one(self, known: Sequence[_Known], show: Callable[[_Known], _Shown]) -> list[_Shown]:
+        """A list that may be long: webhooks have their turns meanwhile."""
+        found = [show(one) for one in known[:_AT_ONCE]]
+        for place in range(_AT_ONCE, len(known), _AT_ONCE):
+            await self._clock.sleep(0)
+            found += map(show, known[place : place + _AT_ONCE])
+        return found
+
+    def _in_turn(self, limit: int) -> AbstractAsyncContextManager[None]:
+        """One long list is read and made at a time: several would share the interpreter with webhooks."""
+        return nullcontext() if limit <= _SHORT else self._long_list
+
     async def _whereabouts(self, order: Order, channels: Mapping[str, ChannelView]) -> Whereabouts:
         """Where an order is, and how many leave before it."""
-        ahead = None
-        if order.state is State.WAITING and order.lease is None:
-            place = Waiting(order.urgency, order.id)
-            ahead = await self._store.ahead_of(place, order.channel, COUNTED_MAX + 1)
+        ahead = await self._ahead(order)
         return shown.whereabouts_of(order, channels, self._clock.now(), ahead)
 
     # -- events ----------------------------------------------------------------------------------------------------
@@ -202,19 +244,24 @@ class Looking:
     async def dead_letters(self, request: web.Request) -> web.Response:
         """What needs a person."""
         wanted = asked.query(request, asked.SomeDead)
+        async with self._in_turn(wanted.limit):
+            return await self._dead_letters(wanted)
+
+    async def _dead_letters(self, wanted: asked.SomeDead) -> web.Response:
         place = wanted.place
         after = None if place is None else (place[1], place[0], place[2])
         found = await self._store.dead_letters(wanted.limit + 1, wanted.selection, after=after)
         dead = found[: wanted.limit]
         channels, now = self._view.channels(), self._clock.now()
+
+        def one(letter: Order | Event) -> models.Order | models.Event:
+            if isinstance(letter, Order):
+                return shown.order(letter, channels, shown.whereabouts_of(letter, channels, now))
+            return shown.event(letter, None)
+
         return json(
             models.DeadLetters(
-                dead_letters=[
-                    shown.order(letter, channels, shown.whereabouts_of(letter, channels, now))
-                    if isinstance(letter, Order)
-                    else shown.event(letter, None)
-                    for letter in dead
-                ],
+                dead_letters=await self._one_by_one(dead, one),
                 next=_dead_cursor(dead[-1]) if len(found) > len(dead) else None,
             )
         )
@@ -239,7 +286,12 @@ class Looking:
 
     async def held(self, request: web.Request) -> web.Response:
         """What is not wanted yet by its storefront's rule: by storefront, and the orders, those held longest first."""
-        now, wanted = self._clock.now(), asked.query(request, asked.SomeHeld)
+        wanted = asked.query(request, asked.SomeHeld)
+        async with self._in_turn(wanted.limit):
+            return await self._held(wanted)
+
+    async def _held(self, wanted: asked.SomeHeld) -> web.Response:
+        now = self._clock.now()
         storefront = wanted.storefront or None
         groups = await self._store.held_groups()
         place = wanted.place
@@ -253,7 +305,7 @@ class Looking:
             models.Held(
                 now=instant.iso(now),
                 groups=[shown.held_group(g, now) for g in groups if storefront in (None, g.storefront)],
-                held=[shown.held(order, channels, now) for order in orders],
+                held=await self._one_by_one(orders, lambda order: shown.held(order, channels, now)),
                 next=None if last is None else cursors.encoded(last.held_since or 0, last.id),
             )
         )
