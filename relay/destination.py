@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from types import SimpleNamespace
 
 import aiohttp
 
 from relay.clock import Clock
-from relay.core.outcome import Answer, Result, judge
+from relay.core.masking import without_values
+from relay.core.outcome import Answer, ChannelWrong, Failed, Refused, Result, Throttled, judge
 from relay.core.trace import Trace
 from relay.wire import TROUBLES, Leave, read, shown, trouble
 
@@ -69,6 +70,10 @@ class Destination:
             unanswered = trouble(error, "Jetti", timeout_s=timeout_s, on_timeout="whether it worked is unknown")
             return Result(unanswered, self._clock.monotonic() - started)
         outcome = judge(answer, now=self._clock.now(), permanent_codes=self._endpoint.permanent_codes)
+        if isinstance(outcome, Refused | Failed | Throttled | ChannelWrong):  # it is shown to whoever looks
+            said, large = outcome.cause.message, len(sale) > _LARGE_BYTES
+            bare = await asyncio.to_thread(without_values, said, sale) if large else without_values(said, sale)
+            outcome = replace(outcome, cause=replace(outcome.cause, message=bare))
         return Result(outcome, self._clock.monotonic() - started, answer.status, answer.excerpt)
 
     async def _post(self, sale: bytes, leave: Leave | None, trace: Trace | None) -> Answer:

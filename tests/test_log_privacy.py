@@ -143,12 +143,17 @@ async def jetti() -> AsyncIterator[tuple[str, Counter[str]]]:
 
     async def quote(request: web.Request) -> web.Response:
         how, sale = request.match_info["how"], (await request.text())[:1500]
+        buyer = (await request.json())["customer"].get("firstName", "nobody")
         seen[how] += 1
         status = {"takes": 200, "refuses": 422, "refuses-in-its-title": 422, "fails": 500, "throttles": 429}.get(
             how, 401
         )
         title = f"api.{MARK}: {sale}" if "title" in how else "api.sale.invalid"
-        problem = {"title": title, "detail": f"cannot take {sale}", "hash": request.headers.get("jetti-webhook-hash")}
+        problem = {
+            "title": title,
+            "detail": f"{buyer} buys; cannot take {sale}",
+            "hash": request.headers.get("jetti-webhook-hash"),
+        }
         return web.json_response(problem, status=status, headers={"Retry-After": "0.2"} if status == 429 else None)
 
     app = web.Application()

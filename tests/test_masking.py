@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from relay.core.masking import MASK, masked, masked_words
+from relay.core.masking import MASK, masked, masked_words, without_values
 from tests.fixtures import sample
 
 SAMPLES = ("shopify-order.json", "woocommerce-order.json", "bigcommerce-order.json", "squarespace-order.json",
@@ -91,3 +91,13 @@ def test_what_is_nested_too_deep_to_be_an_order_is_masked_whole() -> None:
 )  # fmt: skip
 def test_a_sentence_is_shown_without_what_it_quotes(said: str, shown: str) -> None:
     assert masked_words(said) == shown
+
+
+def test_what_was_said_of_a_sale_is_kept_without_the_persons_in_it() -> None:
+    sale = json.dumps({"externalId": "1001", "customer": {"firstName": "Ada", "email": "ada@buyer.example"},
+                       "lineItems": [{"sku": "MUG-1"}], "address": {"city": "Ulm", "zip": "89"}}).encode()  # fmt: skip
+
+    said = without_values("order 1001 of Ada in Ulm has MUG-1; ada@buyer.example in Adana is 89", sale)
+
+    assert said == f"order 1001 of {MASK} in {MASK} has MUG-1; {MASK} in Adana is 89"
+    assert without_values("Ada", b"no JSON") == "Ada"

@@ -5,6 +5,7 @@ quantities, money, states, moments and what describes the goods. Any other value
 """
 
 import re
+from collections.abc import Iterator
 
 import msgspec
 
@@ -74,6 +75,33 @@ def masked_words(message: str) -> str:
     return _EMAIL.sub(MASK, without_quoted(_OBJECT.sub(MASK, _SAYS.sub(MASK, message))))
 
 
+def without_values(message: str, sale: bytes) -> str:
+    """What was said of a sale without the values of it that may be personal data, whether it quotes them with a mark or
+    without one."""
+    try:
+        personal = set(_hidden(msgspec.json.decode(sale), ""))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return message
+    named = sorted((value for value in personal if value in message), key=len, reverse=True)
+    if not named:
+        return message
+    return re.sub(rf"(?<!\w)(?:{'|'.join(map(re.escape, named))})(?!\w)", MASK, message)
+
+
+def _hidden(content: object, name: str) -> Iterator[str]:
+    """Texts that would be masked."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from _hidden(value, key)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _hidden(value, name)
+    elif isinstance(content, str) and len(content) >= _TELLING and _masked(content, name, 0, free=False) == MASK:
+        yield content
+
+
+_TELLING = 3
+"""A shorter text is in any sentence by chance."""
 _SENTENCES = frozenset({"message", "detail", "words", "why"})
 """Names of members that hold sentences, which may quote."""
 
