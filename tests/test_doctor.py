@@ -402,12 +402,29 @@ async def test_the_relay_that_runs_is_asked_how_it_is(tmp_path: Path) -> None:
     assert (strange["running relay"][0], "none answers" in strange["running relay"][1]) == ("FAIL", True)
 
 
-async def test_a_relay_with_another_token_is_said(tmp_path: Path) -> None:
+async def test_a_relay_with_another_token_is_said_with_the_key_of_the_one_that_was_shown(tmp_path: Path) -> None:
     listen = f"127.0.0.1:{_free_port()}"
+    others: dict[str, dict[str, Any]] = {
+        "private.token": {"token": "0123456789abcdef"},
+        "private.tokens.desk.token": {"tokens": {"desk": {"token": "0123456789abcdef"}}},
+        "none": {},
+    }
     async with relay_running(tmp_path, private={"listen": listen, "token": "5f1e8d3c9a7b2046"}):
-        found = await examined(tmp_path, private={"listen": listen, "token": "0123456789abcdef"})
+        found = {key: (await examined(tmp_path, private={"listen": listen, **other})) for key, other in others.items()}
 
-    assert (found["running relay"][0], "answers 401" in found["running relay"][1]) == ("warn", True)
+    for key, said in found.items():
+        assert said["running relay"][0] == "warn"
+        assert "answers 401" in said["running relay"][1]
+        assert f"({key})" in said["running relay"][1]
+
+
+async def test_a_relay_whose_tokens_all_have_names_is_asked_with_the_first_of_them(tmp_path: Path) -> None:
+    tokens = {"desk": {"token": "5f1e8d3c9a7b2046"}, "night": {"token": "0123456789abcdef"}}
+    private = {"listen": f"127.0.0.1:{_free_port()}", "tokens": tokens}
+    async with relay_running(tmp_path, private=private):
+        found = await examined(tmp_path, private=private)
+
+    assert (found["running relay"][0], "is ready" in found["running relay"][1]) == ("ok", True)
 
 
 def _free_port() -> int:
@@ -432,17 +449,20 @@ async def test_files_with_secrets_that_others_may_read_are_said(public_folder: P
     secret, config = public_folder / "hash", public_folder / "relay.toml"
     channels = {"main": {"webhook_hash": None, "webhook_hash_file": str(secret)}}
     secret.write_text("hash-0f1e2d3c4b5a\n")
-    settings = settings_from(public_folder, tables_for(NOWHERE, public_folder, channels=channels))
+    private = {"listen": "127.0.0.1:0", "tokens": {"desk": {"token_file": str(secret)}}}
+    tables = tables_for(NOWHERE, public_folder, channels=channels, private=private)
+    settings = settings_from(public_folder, tables)
 
     async def marks(of_files: int, of_folder: int) -> list[str | None]:
         for path, mode in ((secret, of_files), (config, of_files), (public_folder, of_folder)):
             path.chmod(mode)
         found = {finding.what: mark(finding) for finding in await examine(settings, public_folder, file=config)}
-        return [found.get("channels.main.webhook_hash_file"), found.get(str(config))]
+        token = found.get("private.tokens.desk.token_file")
+        return [found.get("channels.main.webhook_hash_file"), token, found.get(str(config))]
 
-    assert await marks(0o644, 0o755) == ["warn", "warn"]
-    assert await marks(0o640, 0o755) == [None, None]
-    assert await marks(0o644, 0o750) == [None, None]  # nobody else gets as far as the files
+    assert await marks(0o644, 0o755) == ["warn", "warn", "warn"]
+    assert await marks(0o640, 0o755) == [None, None, None]
+    assert await marks(0o644, 0o750) == [None, None, None]  # nobody else gets as far as the files
 
 
 @pytest.mark.parametrize(
@@ -452,6 +472,7 @@ async def test_files_with_secrets_that_others_may_read_are_said(public_folder: P
         ({"storefronts": {"shop": {**SHOP, "secrets": ["ab" * 20]}}}, "storefronts.shop.secrets", "warn"),
         ({"private": {"token": "short"}}, "private.token", "warn"),
         ({"private": {"token": "short", "listen": "0.0.0.0:0"}}, "private.token", "FAIL"),
+        ({"private": {"tokens": {"desk": {"token": "short"}}}}, "private.tokens.desk.token", "warn"),
         ({"storefronts": {"shop": SHOP, "other": SHOP}}, "storefronts.other.secrets", "warn"),
         ({"channels": {"main": {}, "other": {}}}, "channels.other.webhook_hash", "warn"),
     ],

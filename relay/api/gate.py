@@ -34,9 +34,7 @@ def admission(sessions: Sessions, host: str) -> Middleware:
         if request.path in _OPEN_PATHS:
             return await handler(request)
         if not sessions.needed and not _is_here(request.headers.get("Host", ""), host):
-            raise Problem(
-                421, "wrong-host", "without private.token, requests must be addressed to localhost or 127.0.0.1"
-            )
+            raise Problem(421, "wrong-host", "without a token, requests must be addressed to localhost or 127.0.0.1")
         if _is_page(request):
             return await handler(request)
         if _is_foreign(request):

@@ -83,7 +83,7 @@ def answer(
             "private.listen has port 0, so only the relay knows its address: give the one it printed with --url"
         )
     base, key = (url, "--url") if url else (f"http://{private.listen}", "private.listen")
-    token = next(iter(private.secrets.values()), None)
+    token = private.shown
     headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
     data = None if content is None else json.dumps(content).encode()
     if data is not None:

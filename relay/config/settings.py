@@ -162,9 +162,8 @@ class Settings(BaseSettings):
 
     def placeholders(self) -> list[str]:
         """Keys that still have the example's secret: whoever knows the example could sign orders with it."""
-        secrets: list[tuple[str, SecretStr | None]] = [("private.token", self.private.token)]
+        secrets: list[tuple[str, SecretStr | None]] = [*self.private.keyed.items()]
         secrets.append(("tracing.headers", self.tracing.headers))
-        secrets += [(f"private.tokens.{name}.token", table.token) for name, table in self.private.tokens.items()]
         for name, storefront in self.storefronts.items():
             secrets += [(f"storefronts.{name}.{key}", secret) for key, secret in storefront.every_secret()]
         for name, channel in self.channels.items():

@@ -119,6 +119,16 @@ class Private(Table):
         named = {name: table.token for name, table in self.tokens.items()}
         return named if self.token is None else {_UNNAMED: self.token, **named}
 
+    @property
+    def shown(self) -> SecretStr | None:
+        """The token that a command shows to the relay of its configuration: the first."""
+        return next(iter(self.secrets.values()), None)
+
+    @property
+    def keyed(self) -> dict[str, SecretStr]:
+        """Every token, by its key in the configuration."""
+        return {_key(name): token for name, token in self.secrets.items()}
+
     def _unclear(self) -> Iterator[Problem]:
         if self.token is not None and _UNNAMED in self.tokens:
             message = "is the name that private.token has in the audit"
@@ -127,9 +137,12 @@ class Private(Table):
         for name, token in self.secrets.items():
             owner = owners.setdefault(token.get_secret_value(), name)
             if owner != name:
-                key = "private.token" if owner == _UNNAMED else f"private.tokens.{owner}"
-                message = f"is {key} as well: nobody could tell whose it is"
+                message = f"is {_key(owner)} as well: nobody could tell whose it is"
                 yield Problem(f"tokens.{name}.token", SECRET, message, "make another")
+
+
+def _key(name: str) -> str:
+    return "private.token" if name == _UNNAMED else f"private.tokens.{name}.token"
 
 
 class Retry(Table):

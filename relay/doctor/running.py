@@ -30,7 +30,7 @@ async def asked(settings: Settings) -> Answer | None:
     listen = settings.private.listen
     if not listen.port:
         return None
-    token = settings.private.token
+    token = settings.private.shown
     headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
     url = f"http://{Address(_HERE.get(listen.host, listen.host), listen.port)}"
     try:
@@ -65,8 +65,8 @@ def running(settings: Settings, answer: Answer | None, *, owned: bool) -> list[F
         return [wrong(_WHAT, said)]
     if answer.status is None:
         said = (
-            f"it answers {answer.refused} at {listen}: private.token is not the one it was started with; restart it, "
-            "or correct the token"
+            f"it answers {answer.refused} at {listen}: it was not started with the token that is configured "
+            f"({next(iter(settings.private.keyed), 'none')}); restart it, or correct the token"
         )
         return [doubtful(_WHAT, said)]
     told = answer.status

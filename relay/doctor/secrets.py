@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from relay.config import Settings
 from relay.config.kinds.native import NativeStorefront
+from relay.config.tables import Table
 from relay.doctor.finding import Finding, doubtful, wrong
 from relay.doctor.mounts import mount_of
 
@@ -27,10 +28,10 @@ def placeholders(settings: Settings) -> list[Finding]:
 def weak(settings: Settings) -> Iterator[Finding]:
     """Those that could be guessed: who has one can send orders, or act on them. Not those that everyone knows."""
     known = set(settings.placeholders())
-    token = settings.private.token
-    if token is not None and "private.token" not in known and _is_weak(token):
-        said = f"{_easy(token)}: whoever guesses it can read and discard orders; {_make()}"
-        yield (doubtful if settings.private.listen.loopback else wrong)("private.token", said)
+    for key, token in settings.private.keyed.items():
+        if key not in known and _is_weak(token):
+            said = f"{_easy(token)}: whoever guesses it can read and discard orders; {_make()}"
+            yield (doubtful if settings.private.listen.loopback else wrong)(key, said)
     for name, storefront in settings.storefronts.items():
         key, easy = f"storefronts.{name}.secrets", [secret for secret in storefront.secrets if _is_weak(secret)]
         if easy and key not in known:
@@ -97,9 +98,11 @@ def _and_more(keys: list[str]) -> str:
 
 
 def _files(settings: Settings) -> Iterator[tuple[str, Path]]:
-    tables = {"private": settings.private}
-    every = [*tables.items(), *((f"channels.{n}", c) for n, c in settings.channels.items())]
-    for where, table in [*every, *((f"storefronts.{n}", s) for n, s in settings.storefronts.items())]:
+    tables: dict[str, Table] = {"private": settings.private, "tracing": settings.tracing}
+    tables |= {f"private.tokens.{name}": token for name, token in settings.private.tokens.items()}
+    tables |= {f"channels.{name}": channel for name, channel in settings.channels.items()}
+    tables |= {f"storefronts.{name}": storefront for name, storefront in settings.storefronts.items()}
+    for where, table in tables.items():
         for key in type(table).model_fields:
             value = getattr(table, key)
             if key.endswith("_file") and isinstance(value, Path):
@@ -108,7 +111,8 @@ def _files(settings: Settings) -> Iterator[tuple[str, Path]]:
 
 def _written_out(settings: Settings) -> list[str]:
     """Keys of secrets that come from no file of their own."""
-    secrets: list[tuple[str, SecretStr | None]] = [("private.token", settings.private.token)]
+    secrets: list[tuple[str, SecretStr | None]] = [*settings.private.keyed.items()]
+    secrets.append(("tracing.headers", settings.tracing.headers))
     for name, channel in settings.channels.items():
         secrets += [(f"channels.{name}.webhook_hash", channel.webhook_hash), (f"channels.{name}.token", channel.token)]
     for name, storefront in settings.storefronts.items():
