@@ -295,6 +295,20 @@ def test_what_asks_nothing_of_anybody_names_no_page() -> None:
     assert [line.get("runbook") for line in lines(*fine)] == [None] * 4
 
 
+def test_a_line_begins_with_when_how_bad_and_what() -> None:
+    for line in lines(*HAPPENINGS, *LIFE, level="debug"):
+        assert list(line)[:3] == ["timestamp", "level", "event"]
+
+
+def test_on_a_terminal_a_line_says_what_there_is_to_say_in_the_order_of_its_fields() -> None:
+    out = io.StringIO()
+    Logs(logger("info", "console", out))(replace(ATTEMPT, outcome="sent", code="", message="", state=State.SENT))
+    line = re.sub(r"\x1b\[\d*m", "", out.getvalue())
+
+    assert re.findall(r"(\w+)=", line)[:4] == ["channel", "storefront", "order", "reference"]
+    assert not re.findall(r"=(?:None|''|\[\]|\(\))(?:\s|$)", line)
+
+
 def test_a_traceback_never_shows_local_variables() -> None:
     forms: tuple[Format, ...] = ("json", "console")
     for form in forms:
@@ -746,7 +760,9 @@ async def test_a_log_that_nobody_reads_stops_nothing_and_says_later_what_was_mis
     os.close(writer)
     read = (await draining).decode().splitlines()
     os.close(reader)
-    missed = [json.loads(line)["lines"] for line in read if "lines_dropped" in line]
+    told = [json.loads(line) for line in read if "lines_dropped" in line]
+    missed = [line["lines"] for line in told]
+    assert all(line["timestamp"].endswith("Z") and line["level"] == "error" for line in told)
     assert sum(missed) > 10_000
     assert len(read) - len(missed) + sum(missed) == 50_001
 

@@ -72,6 +72,8 @@ _UNWRITTEN_MAX = 20_000
 """Lines that wait for a slow reader at the most."""
 _CLOSING_S = 1.0
 
+_HEAD = ("timestamp", "level", "event")
+_STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
 _REASONS_MAX = 10
 _ERRORS_MAX = 8
 """Exceptions behind an exception that are told of."""
@@ -101,10 +103,12 @@ def logger(
         *([_without(frozenset(quiet))] if quiet else []),
         structlog.processors.add_log_level,
         _traced,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _STAMP,
     ]
     tail: list[structlog.typing.Processor] = (
-        [structlog.processors.JSONRenderer(_json)] if as_json else [structlog.dev.ConsoleRenderer()]
+        [structlog.processors.JSONRenderer(_json)]
+        if as_json
+        else [_without_nothing, structlog.dev.ConsoleRenderer(sort_keys=False)]
     )
     bound: Log = structlog.wrap_logger(
         structlog.WriteLogger(cast("TextIO", out)),
@@ -160,7 +164,8 @@ class Gathered:
             self._dropped += len(lines)
             return
         if self._dropped:
-            lines.append(_json({"event": "lines_dropped", "level": "error", "lines": self._dropped}) + "\n")
+            told = {"event": "lines_dropped", "level": "error", "lines": self._dropped}
+            lines.append(_json(_STAMP(None, "error", told)) + "\n")
             self._dropped = 0
         self._unwritten += len(lines)
         self._queue.put(lines)
@@ -440,5 +445,12 @@ def _ms(seconds: float) -> float:
     return round(seconds * 1000, 2)
 
 
-def _json(event: dict[str, object], **_: object) -> str:
-    return msgspec.json.encode(event, enc_hook=str).decode()
+def _without_nothing(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """For who reads it on a terminal: fields that say nothing are in the way there."""
+    return {name: value for name, value in line.items() if value not in (None, "", (), [])}
+
+
+def _json(line: MutableMapping[str, Any], **_: object) -> str:
+    """One line, beginning with when, how bad and what, for who reads it as it is."""
+    head = {name: line.pop(name) for name in _HEAD}
+    return msgspec.json.encode({**head, **line}, enc_hook=str).decode()
