@@ -139,7 +139,7 @@ export function overview({ tell, draw, load }) {
     if (said) words.push(html`${said.rate}/s for now, by ${said.by}${said.until ? html` until ${moment(said.until)}` : ""}: ${said.why}`);
     if (channel.circuit !== "closed") {
       const cause = channel.circuit_cause;
-      words.push(html`${channel.circuit === "halted" ? "Halted" : "Circuit open"} ${ago(channel.circuit_since)}${cause ? `: ${cause.message || cause.code}` : ""}${channel.probe_in_s === null ? "" : `. Next probe in ${duration(channel.probe_in_s)}`}`);
+      words.push(html`${channel.circuit === "halted" ? "Halted" : "Circuit open"} ${ago(channel.circuit_since)}${cause ? `: ${(cause.message || cause.code).replace(/\.$/, "")}` : ""}${channel.probe_in_s === null ? "" : `. Next probe in ${duration(channel.probe_in_s)}`}`);
       if (channel.latest_order) words.push(html`See <a href="#/orders/${channel.latest_order.id}">${channel.latest_order.reference ?? channel.latest_order.external_id}</a>`);
     }
     if (channel.resting_s > 0) words.push(html`Resting for ${duration(channel.resting_s)}${channel.resting_cause ? `: ${channel.resting_cause.message || channel.resting_cause.code}` : ""}`);
