@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, FloatRect, Page, expect
 
 from relay.clock import SystemClock
 from relay.core.events import AttemptMade, EventFound
@@ -113,17 +113,17 @@ async def _pages(page: Page, relay: RunningRelay, kind: str) -> None:
     await _picture(page, "console-dead-letters")
     await page.get_by_role("button", name="Cancel").click()
     await _go(page, relay, "held")
-    await _picture(page, "console-held")
+    await _picture(page, "console-held", height=600)
     await _go(page, relay, "audit")
-    await _picture(page, "console-audit")
+    await _picture(page, "console-audit", height=400)
 
 
 async def _phone(page: Page, relay: RunningRelay) -> None:
     await _go(page, relay)
     await page.wait_for_timeout(2500)
-    await _picture(page, "console-phone")
+    await _picture(page, "console-phone", height=1250)
     await _go(page, relay, "orders/1")
-    await _picture(page, "console-phone-order")
+    await _picture(page, "console-phone-order", height=1250)
 
 
 @asynccontextmanager
@@ -150,9 +150,10 @@ async def _answer(page: Page, button: str, why: str) -> None:
     await expect(dialog).to_be_hidden()
 
 
-async def _picture(page: Page, name: str, *, whole: bool = False) -> None:
+async def _picture(page: Page, name: str, *, whole: bool = False, height: int | None = None) -> None:
     await page.evaluate("document.getElementById('said').replaceChildren(); document.activeElement?.blur()")
-    await page.screenshot(path=IMAGES / f"{name}.png", full_page=whole)
+    clip = None if height is None else FloatRect(x=0, y=0, width=await page.evaluate("innerWidth"), height=height)
+    await page.screenshot(path=IMAGES / f"{name}.png", full_page=whole or height is not None, clip=clip)
 
 
 if __name__ == "__main__":
