@@ -1704,8 +1704,9 @@ async def test_a_bulk_replay_revives_what_it_selects_in_steps_and_remembers_how_
         await deliver(store, receipt, REFUSED, now=at(10))
     replay = await store.begin_replay(Selection(channel="main"), deed("replay", now=at(20)))
     selection = Selection(channel="main", until=at(20))
-    assert replay == Replay(replay.id, selection, at(20), "anna", "a test order", total=6)
-    assert await store.deeds() == [deed("replay", now=at(20))]
+    (begun,) = await store.deeds()
+    assert begun == deed("replay", now=at(20))
+    assert replay == Replay(replay.id, selection, at(20), "anna", "a test order", total=6, deed_id=begun.id)
     late = await accept(store, upsert("late"))
     await deliver(store, late, REFUSED, now=at(30))
 
@@ -1729,6 +1730,9 @@ async def test_a_bulk_replay_revives_what_it_selects_in_steps_and_remembers_how_
     assert {order.external_id for order in await store.dead_letters() if isinstance(order, Order)} == {
         "0", "late", "gone",
     }, "what died again, or later, is not replayed"  # fmt: skip
+    told = [await store.deeds(about=f"order:{id_of(receipt)}") for receipt in (*receipts, never_seen, late)]
+    discarded = await store.deeds(1)
+    assert told == [[begun], [begun], discarded, [begun], [begun], [], []], "each says who had it replayed"
 
 
 async def test_a_bulk_replay_ends_when_it_is_said_to(store: Store) -> None:

@@ -401,6 +401,9 @@ class Replay:
     event_id: int = 0
     """Events up to this id are done."""
     ended_at: Instant | None = None
+    deed_id: int | None = None
+    """The deed that began it, which each order that it revives is found to be a subject of; ``None`` of those from
+    before this was kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,6 +156,8 @@ class Ledger:
         self.findings: list[tuple[int, int, Finding]] = []
         """Order id, revision, and what is now known of the event that became it."""
         self.deeds: list[tuple[Deed, Sequence[str]]] = []
+        self.subjects: list[tuple[int, str]] = []
+        """Ids of deeds that were kept before, and what they were about besides."""
         """And what each was about, one by one, such as ``order:17``, where its own words do not say exactly that."""
         self.replays: dict[int, Replay] = {}
         """Replays that went on."""
@@ -336,6 +338,8 @@ class Ledger:
             order_id=max((replay.order_id, *order_ids)),
         )
         self.replays[replay_id] = advanced
+        if replay.deed_id is not None:
+            self.subjects += [(replay.deed_id, f"order:{one.waiting.order_id}") for one in revived]
         return advanced, revived
 
     def note_replay(

@@ -170,8 +170,7 @@ class MemoryStore:
     async def begin_replay(self, selection: Selection, deed: Deed) -> Replay:
         replay = begun(selection, deed, replay_id=len(self._replays) + 1, total=0)
         replay = replace(replay, total=sum(1 for _ in self._dead(replay.selection)))
-        self._replays[replay.id] = replay
-        self._save_deed(deed)
+        replay = self._replays[replay.id] = replace(replay, deed_id=self._save_deed(deed))
         return replay
 
     async def advance_replay(
@@ -445,7 +444,7 @@ class MemoryStore:
                     amended = replace(event, disposition=finding.disposition, reasons=finding.reasons)
                     self._events[event.id] = amended
         self._replays.update(ledger.replays)
-        self._save_deeds(ledger.deeds)
+        self._save_deeds(ledger.deeds, ledger.subjects)
         self._save_senders(ledger.senders())
 
     def _save_senders(self, senders: Mapping[str, Sender]) -> None:
@@ -453,14 +452,17 @@ class MemoryStore:
             before = self._senders.get(storefront, Sender(0, 0))
             self._senders[storefront] = replace(sent, accepted=before.accepted + sent.accepted)
 
-    def _save_deeds(self, deeds: Iterable[tuple[Deed, Sequence[str]]]) -> None:
+    def _save_deeds(self, deeds: Iterable[tuple[Deed, Sequence[str]]], more: Iterable[tuple[int, str]]) -> None:
         for deed, subjects in deeds:
             self._save_deed(deed, subjects)
+        for deed_id, about in more:
+            self._subjects[deed_id] = [*self._subjects[deed_id], about]
 
-    def _save_deed(self, deed: Deed, subjects: Sequence[str] = ()) -> None:
+    def _save_deed(self, deed: Deed, subjects: Sequence[str] = ()) -> int:
         number = len(self._deeds) + 1
         self._deeds.append(replace(deed, id=number))
         self._subjects[number] = subjects
+        return number
 
     # -- forgetting ------------------------------------------------------------------------------------------------
 

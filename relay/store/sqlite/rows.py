@@ -33,7 +33,7 @@ EVENTS = ", ".join(EVENT_COLUMNS)
 ATTEMPTS = "revision, started_at, duration_s, outcome, status, code, message, excerpt"
 DEEDS = 'at, "by", what, about, why, token'
 REPLAYS = """id, code, channel, storefront, since, until, begun_at, "by", why, total, revived, "left", order_id,
-    event_id, ended_at"""
+    event_id, ended_at, deed_id"""
 
 LOST = "disposition = 'quarantined' AND order_id IS NULL"
 """Events from which no order could be read; the indexes ``events_lost…`` hold exactly these."""

@@ -309,15 +309,15 @@ class Writer:
         deed = command.deed
         made = begun(command.selection, deed, replay_id=0, total=command.total)
         selection = made.selection
+        made = replace(made, deed_id=self._save_deed(deed))
         (replay_id,) = self._connection.execute(
-            f"INSERT INTO replays ({REPLAYS}) VALUES (NULL, {marks(range(14))}) RETURNING id",  # noqa: S608
+            f"INSERT INTO replays ({REPLAYS}) VALUES (NULL, {marks(range(15))}) RETURNING id",  # noqa: S608
             (
                 selection.code, selection.channel, selection.storefront, selection.since, selection.until,
                 made.begun_at, made.by, made.why, made.total, made.revived, made.left, made.order_id, made.event_id,
-                made.ended_at,
+                made.ended_at, made.deed_id,
             ),
         ).fetchone()  # fmt: skip
-        self._save_deed(deed)
         return replace(made, id=replay_id)
 
     def _shrink(self, most_bytes: int) -> int:
@@ -378,6 +378,7 @@ class Writer:
             self._connection.execute(_SAVE_REPLAY, place)
         for deed, subjects in ledger.deeds:
             self._save_deed(deed, subjects)
+        self._insert("deed_subjects", "about, deed_id", [(about, deed_id) for deed_id, about in ledger.subjects])
         self._save_tally(ledger.deltas())
         self._insert("held", "storefront, orders", list(ledger.held_deltas().items()), _SAVE_HELD)
         self._save_dead(ledger.dead_deltas())
@@ -389,11 +390,12 @@ class Writer:
         self._connection.execute(_SAVE_AMENDED, (*known, reasons_text(event.reasons), event.id))
         self._connection.execute("UPDATE bodies SET headers = NULL WHERE event_id = ?", (event.id,))
 
-    def _save_deed(self, deed: Deed, subjects: Sequence[str] = ()) -> None:
+    def _save_deed(self, deed: Deed, subjects: Sequence[str] = ()) -> int:
         values = deed_row(deed)
         insert = f"INSERT INTO deeds ({DEEDS}) VALUES ({marks(values)}) RETURNING id"  # noqa: S608
-        (deed_id,) = self._connection.execute(insert, values).fetchone()
+        deed_id: int = self._connection.execute(insert, values).fetchone()[0]
         self._insert("deed_subjects", "about, deed_id", [(subject, deed_id) for subject in subjects])
+        return deed_id
 
     def _save_tally(self, deltas: dict[tuple[str, State, Lane], int]) -> None:
         rows = [(*at, delta) for at, delta in deltas.items()]
