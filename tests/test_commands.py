@@ -12,6 +12,7 @@ from shlex import split
 import pytest
 import typer
 from typer.core import TyperGroup
+from typer.testing import CliRunner
 
 from relay.cli import app, finding
 from relay.cli.asking import Desk as Asking
@@ -55,6 +56,12 @@ NOTHING_TO_DO = {
 
 def fits(text: str) -> bool:
     return all(len(line) <= 80 for line in text.splitlines())
+
+
+def here(*words: str) -> Finished:
+    """The same in this process, where nothing else is to be seen: it takes a hundredth of the time."""
+    done = CliRunner().invoke(app, words, env={**PLAIN, "COLUMNS": "80"}, prog_name="order-relay")
+    return Finished(done.exit_code, done.stdout, done.stderr)
 
 
 def flat(text: str) -> str:
@@ -106,9 +113,16 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 # -- all of them -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["", "dead", "held", *sorted(COMMANDS)])
-async def test_help_fits_80_columns_in_a_pipe_and_gives_an_example(tmp_path: Path, name: str) -> None:
-    said = await command(*name.split(), "--help", folder=tmp_path, environ=PLAIN)
+async def test_help_fits_80_columns_in_a_pipe(tmp_path: Path) -> None:
+    said = await command("--help", folder=tmp_path, environ=PLAIN)
+
+    assert (said.code, said.err, fits(said.out), "\x1b" in said.out) == (0, "", True, False)
+    assert "[[" not in said.out
+
+
+@pytest.mark.parametrize("name", ["dead", "held", *sorted(COMMANDS)])
+def test_help_fits_80_columns_and_gives_an_example(name: str) -> None:
+    said = here(*name.split(), "--help")
 
     assert (said.code, said.err, fits(said.out), "\x1b" in said.out) == (0, "", True, False)
     assert name not in COMMANDS or f"Example: order-relay {name}" in said.out
@@ -123,8 +137,8 @@ def test_there_is_json_for_programs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
-async def test_an_option_that_is_not_there_is_wrong_usage(tmp_path: Path, name: str) -> None:
-    said = await command(*name.split(), "--no-such-option", folder=tmp_path)
+def test_an_option_that_is_not_there_is_wrong_usage(name: str) -> None:
+    said = here(*name.split(), "--no-such-option")
 
     assert (said.code, said.out, fits(said.err)) == (2, "", True)
     assert "--no-such-option" in said.err
