@@ -43,8 +43,8 @@ async def test_it_measures_the_relay_and_bare_aiohttp_in_one_run(tmp_path: Path)
     assert figures["pinned"]
     assert set(figures["mapping_us"]) == set(registered().kinds)
     for kind, found in figures["mapping_us"].items():
-        assert 0 < found["5"]["plain"] < found["500"]["plain"], kind
-        assert found["500"]["plain"] < found["500"]["shaped"], kind
+        for how in ("plain", "shaped"):  # a hundred times the lines; the two beside each other are too near to compare
+            assert 0 < found["5"][how] < found["500"][how], (kind, how)
         assert found["5"]["identify"] > 0, kind
 
 

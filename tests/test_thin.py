@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from relay.clock import SystemClock
+from relay.core import instant
 from relay.core.breaker import Circuit
 from relay.core.delivery import Lane, State
 from relay.core.events import AttemptMade, CircuitMoved
@@ -22,7 +24,7 @@ from relay.doctor import examine
 from relay.sandbox import RunningSandbox, SandboxSettings, sandbox
 from relay.store import Revival
 from relay.store.places import of_event
-from tests.fakes import Answer, Shop, fetched
+from tests.fakes import MADE_AT, Answer, Shop, fetched
 from tests.fixtures import sample
 from tests.running import (
     UNLIMITED,
@@ -52,6 +54,8 @@ FETCH = "fetch:shop"
 WAIT_S = 0.15
 FAST = {"rate": 1000, "burst": 10, "wait_s": WAIT_S, "retry": {"base_s": 0.05, "cap_s": 0.2}}
 _made = count(1_795_000_000)
+MADE_ON = formatdate((instant.parse(MADE_AT) or 0) / instant.SECOND)
+"""The same as BigCommerce writes it."""
 
 
 @dataclass
@@ -74,7 +78,8 @@ class Kind:
 
 def put_big(apis: StorefrontApis, number: int, minute: int, **changes: Any) -> None:
     at = f"Sat, 21 Nov 2026 19:{minute:02}:07 +0000"
-    order = BIG["order"] | {"id": number, "date_modified": at, "customer_message": f"minute {minute}"} | changes
+    made = {"id": number, "date_created": MADE_ON, "date_modified": at, "customer_message": f"minute {minute}"}
+    order = BIG["order"] | made | changes
     addresses = BIG["shipping_addresses"]
     apis.put_bigcommerce(order, products=BIG["products"], shipping_addresses=addresses)
 
@@ -82,7 +87,8 @@ def put_big(apis: StorefrontApis, number: int, minute: int, **changes: Any) -> N
 def put_square(apis: StorefrontApis, number: int, minute: int, **changes: Any) -> None:
     at = f"2026-11-21T19:{minute:02}:07Z"
     notes = [{"label": "Note", "value": f"minute {minute}"}]
-    apis.put_squarespace(SQUARE | {"id": f"sq-{number}", "modifiedOn": at, "formSubmission": notes} | changes)
+    made = {"id": f"sq-{number}", "createdOn": MADE_AT, "modifiedOn": at, "formSubmission": notes}
+    apis.put_squarespace(SQUARE | made | changes)
 
 
 def hook_of_big(number: int) -> tuple[bytes, Mapping[str, str]]:
