@@ -160,7 +160,7 @@ async def test_promise_5_a_new_order_behind_many_updates_leaves_within_two_reque
 async def test_promise_6_in_no_second_are_more_requests_sent_than_rate_plus_burst(tmp_path: Path) -> None:
     # 100 ms apart, and three at once: what a busy machine holds up for a fifth of a second is made up for, so
     # nearly all of the pace is used on any machine. How it is used at higher paces, `bench` and `demo` measure.
-    rate, burst, orders = 10, 3, 63
+    rate, burst, orders = 10, 3, 123
     channels = {"main": {"sync_rate": 1, "multiplier": rate, "burst": burst}}
     async with relay_running(tmp_path, channels=channels) as (relay, imitated), Shop(relay.public_url) as shop:
         till = {"Authorization": "Bearer till-secret-77aa", "Content-Type": "application/json"}
@@ -173,6 +173,4 @@ async def test_promise_6_in_no_second_are_more_requests_sent_than_rate_plus_burs
     # What left 100 ms apart may arrive a few milliseconds closer together: so a little less than a second.
     most = max(bisect_left(times, at + 0.95) - i for i, at in enumerate(times))
     assert most <= rate + burst
-    assert (orders - 1 - burst) / (times[-1] - times[0]) <= 1.01 * rate
-    stretches = zip(times[burst:], times[burst + 40 :], strict=False)  # one of them is not held up by the machine
-    assert max(40 / (last - first) for first, last in stretches) >= 0.95 * rate
+    assert 0.95 * rate <= (orders - 1 - burst) / (times[-1] - times[0]) <= 1.01 * rate

@@ -46,6 +46,11 @@ class _Terms:
         self.texts.append(text)
         self.values += values
 
+    def given(self, text: str, value: object) -> None:
+        """The same with one value, if there is one."""
+        if value is not None:
+            self.add(text, value)
+
     @property
     def text(self) -> str:
         """To follow a condition."""
@@ -96,8 +101,7 @@ def _none_there(reader: Reader, wanted: Search) -> bool:
     terms = _Terms()
     if wanted.states:
         terms.add(f"state IN ({marks([*wanted.states])})", *wanted.states)
-    if wanted.channel is not None:
-        terms.add("channel = ?", wanted.channel)
+    terms.given("channel = ?", wanted.channel)
     if not terms.texts:
         return False
     query = f"SELECT coalesce(sum(orders), 0) FROM tally WHERE orders > 0{terms.text}"  # noqa: S608 - our own names, here and below
@@ -138,12 +142,9 @@ def _terms(wanted: Search) -> _Terms:
     terms = _Terms()
     if wanted.states:
         terms.add(f"state IN ({marks([*wanted.states])})", *wanted.states)
-    if wanted.storefront is not None:
-        terms.add("storefront = ?", wanted.storefront)
-    if wanted.channel is not None:
-        terms.add("channel = ?", wanted.channel)
-    if wanted.email is not None:
-        terms.add("EXISTS (SELECT 1 FROM sales WHERE order_id = orders.id AND email = ?)", wanted.email)
+    terms.given("storefront = ?", wanted.storefront)
+    terms.given("channel = ?", wanted.channel)
+    terms.given("EXISTS (SELECT 1 FROM sales WHERE order_id = orders.id AND email = ?)", wanted.email)
     return terms
 
 
@@ -196,16 +197,12 @@ def event(reader: Reader, event_id: int) -> KeptEvent | None:
 
 def events(reader: Reader, wanted: EventSearch, limit: int, after: int | None) -> EventsPage:
     terms = _Terms()
-    if wanted.storefront is not None:
-        terms.add("storefront = ?", wanted.storefront)
+    terms.given("storefront = ?", wanted.storefront)
     if wanted.dispositions:
         terms.add(f"disposition IN ({marks([*wanted.dispositions])})", *wanted.dispositions)
-    if wanted.order_id is not None:
-        terms.add("order_id = ?", wanted.order_id)
-    if wanted.since is not None:
-        terms.add("received_at >= ?", wanted.since)
-    if wanted.until is not None:
-        terms.add("received_at <= ?", wanted.until)
+    terms.given("order_id = ?", wanted.order_id)
+    terms.given("received_at >= ?", wanted.since)
+    terms.given("received_at <= ?", wanted.until)
     below = EVER if after is None else after
     if wanted.order_id is not None:
         by_order = "SELECT id FROM events INDEXED BY events_order WHERE order_id = ? AND id < ? ORDER BY id DESC"
